@@ -1,0 +1,75 @@
+// What the task runtime may ask of PStates. Implemented in `pstate/` (partition.ts, transaction.ts, node-cache.ts, layout.ts, flush.ts).
+//
+// A partition is a tree of *nodes*; a node is one stored key: a place (bytes) and its value. A node in memory has up to three values, oldest first:
+//   flushed   what LevelDB holds
+//   applied   committed and visible to everyone (external view)
+//   current   with the owner's writes that are sealed or still in the running batch (owner's view)
+// Writes go to `current` under a Transaction, which remembers what was there before. `seal` turns the writes since the last seal into one entry of
+// place → new value; `apply` makes exactly those visible, in sealing order; `rollback` takes back what is not sealed.
+// Unflushed nodes are pinned; clean ones are evicted by bytes. A flush is one atomic Kv batch of every node applied since the last, so that the Kv is
+// always a prefix of the log.
+import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+import type { SchemaNode } from "../module/schema.ts";
+import type { Kv, KvOp } from "../storage/kv.ts";
+
+export interface PStateSpec {
+  /** Stable small number of the PState in this store's catalogue (by name, survives updates). */
+  readonly objectId: number;
+  readonly name: string;
+  readonly schema: SchemaNode;
+  readonly initialValue?: unknown;
+}
+
+export interface SealedWrites {
+  /** The entry's payload; read by `applyWrites` of followers and of recovery. */
+  readonly bytes: Uint8Array;
+  /** Number of stored keys changed. */
+  readonly writes: number;
+  /** Makes the writes visible. Called once, in sealing order of the group. */
+  apply(): void;
+  /** Takes the writes back: for sealed writes that will never be applied (an aborted microbatch). Newest first. */
+  discard(): void;
+}
+
+export interface PStateTransaction {
+  /** Position for `rollbackTo`. */
+  mark(): number;
+  rollbackTo(mark: number): void;
+  readonly empty: boolean;
+  /** undefined when nothing was written since the last seal. */
+  seal(): SealedWrites | undefined;
+}
+
+export interface PStatePartition {
+  readonly spec: PStateSpec;
+  readonly taskId: number;
+  /** Writes through the root belong to `transaction`. */
+  owner(transaction: PStateTransaction, session: ReadSession): PathRoot;
+  /** Committed state only; `set` throws. */
+  external(session: ReadSession): PathRoot;
+  /** Back to the starting state, as writes of `transaction`. */
+  clear(transaction: PStateTransaction): void;
+}
+
+/** All PState partitions of one task group, over the store's Kv. */
+export interface PStateGroup {
+  partition(objectId: number, taskId: number): PStatePartition;
+  /** One per topology of the group: its writes roll back and seal together. */
+  transaction(): PStateTransaction;
+  /** Replays a sealed entry of another process or of the log: visible at once. */
+  applyWrites(bytes: Uint8Array): void;
+  readonly unflushedBytes: number;
+  /** Collects every applied, unflushed node; call `done` after the batch is durable (or `failed` to keep them dirty). */
+  collect(): { readonly ops: KvOp[]; done(): void; failed(): void };
+  /** Removes all of an object (destroy, deletion in an update). */
+  deleteObject(objectId: number): Promise<void>;
+}
+
+export type OpenPStateGroup = (options: {
+  readonly kv: Kv;
+  readonly groupId: number;
+  readonly tasks: readonly number[];
+  readonly specs: readonly PStateSpec[];
+  readonly cacheBytes: number;
+  readonly deepValidation: boolean;
+}) => PStateGroup;
