@@ -1,0 +1,74 @@
+// Which parts of the operating system a test may use. `npm test` must pass on a machine without them, and must say what it left out, so every
+// such test asks here:
+//   test.skipIf(!needs("kazoo"))("a kazoo lock is handed over", ...)
+// A part that is missing is told once on the terminal and, when RAMA_SKIPS_FILE names a file, appended to it as one line
+//   part<TAB>Debian package<TAB>what was skipped
+// With RAMA_REQUIRE_ALL=1 (the full check) a missing part is an error, never a silent skip.
+
+import { spawnSync } from "node:child_process";
+import { appendFileSync, existsSync } from "node:fs";
+
+export type Part = "zookeeper" | "kazoo" | "chromium" | "gcc-zookeeper" | "java" | "namespaces";
+
+interface PartFacts {
+  readonly packages: string;
+  readonly skipped: string;
+  readonly present: () => boolean;
+}
+
+export const systemPython = "/usr/bin/python3";
+export const systemChromium = "/usr/bin/chromium";
+export const zookeeperJar = "/usr/share/java/zookeeper.jar";
+export const zookeeperCli = "/usr/share/zookeeper/bin/zkCli.sh";
+
+const facts: Record<Part, PartFacts> = {
+  zookeeper: {
+    packages: "zookeeper",
+    skipped: "tests against Apache ZooKeeper and its zkCli.sh",
+    present: () => existsSync("/usr/bin/java") && existsSync(zookeeperJar) && existsSync(zookeeperCli),
+  },
+  kazoo: {
+    packages: "python3-kazoo",
+    skipped: "devZookeeper with kazoo as its client",
+    present: () => existsSync(systemPython) && existsSync("/usr/lib/python3/dist-packages/kazoo"),
+  },
+  chromium: {
+    packages: "chromium",
+    skipped: "the Cluster UI in a browser",
+    present: () => existsSync(systemChromium),
+  },
+  "gcc-zookeeper": {
+    packages: "gcc libc6-dev libzookeeper-mt-dev",
+    skipped: "devZookeeper with the C client",
+    present: () => existsSync("/usr/bin/gcc") && existsSync("/usr/include/zookeeper/zookeeper.h"),
+  },
+  java: {
+    packages: "openjdk-17-jdk-headless libzookeeper-java",
+    skipped: "devZookeeper with the Java client",
+    present: () => existsSync("/usr/bin/java") && existsSync("/usr/bin/javac") && existsSync(zookeeperJar),
+  },
+  namespaces: {
+    packages: "util-linux",
+    skipped: "tests that cut the network or the disk inside a Linux namespace",
+    present: () =>
+      process.platform === "linux" && spawnSync("unshare", ["-Urnm", "true"], { stdio: "ignore" }).status === 0,
+  },
+};
+
+const answers = new Map<Part, boolean>();
+
+/** True when `part` is here. Says once per process what is missing; throws instead when RAMA_REQUIRE_ALL=1. */
+export function needs(part: Part): boolean {
+  const known = answers.get(part);
+  if (known !== undefined) return known;
+  const { packages, skipped, present } = facts[part];
+  const here = present();
+  if (!here) {
+    if (process.env["RAMA_REQUIRE_ALL"] === "1") throw new Error(`${part} is missing: apt-get install ${packages}`);
+    const file = process.env["RAMA_SKIPS_FILE"];
+    if (file !== undefined && file !== "") appendFileSync(file, `${part}\t${packages}\t${skipped}\n`);
+    else console.warn(`skipped, no ${part} (apt-get install ${packages}): ${skipped}`);
+  }
+  answers.set(part, here);
+  return here;
+}
