@@ -38,7 +38,7 @@ export interface Disk {
   exists(path: string): boolean;
   /** Names, sorted; empty when the directory is missing. */
   list(dir: string): string[];
-  /** Creates parents also. */
+  /** Creates parents also; the new directories survive a power cut without `syncDir`. */
   mkdir(dir: string): void;
   rename(from: string, to: string): void;
   /** Removes a file; nothing happens when it is missing. */

@@ -8,6 +8,8 @@
 //   K4  `getSync` sees every batch whose promise has resolved.
 //   K5  A page of `range` is a consistent view at the call.
 //   K6  One opener per directory; a second `open` fails with STORE_LOCKED.
+//   K7  Returned bytes belong to the caller's reading: they never change, and must not be written to. They may be Buffers: copy with `new Uint8Array(x)`.
+//   K8  `batch` takes its bytes before it returns.
 
 export type KvOp =
   | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
