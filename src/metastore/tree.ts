@@ -1,0 +1,40 @@
+// Where each fact lives in the metastore. Data of every node is JSON, except where said. Module names are URI-encoded, since they may hold `/`.
+//
+//   /version                                  {version} of the release that wrote the tree
+//   /conductor                                ephemeral: ConductorRecord
+//   /supervisors/<supervisorId>               ephemeral: SupervisorRecord
+//   /modules/<module>                         ModuleRecord: state machine, instances, placement, options (cluster/state.ts)
+//   /manifests/<instanceId>                   what the module declares (protocol/routes.ts); written once
+//   /assignments/<supervisorId>/<workerId>    WorkerTask: what that supervisor shall run
+//   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it
+//   /operations/<10 digits>                   OperationLogEntry, oldest trimmed
+// Every path is below `zookeeper.root`, which the implementation of the contract puts in front.
+
+const enc = encodeURIComponent;
+
+export const tree = {
+  version: "/version",
+  conductor: "/conductor",
+  supervisors: "/supervisors",
+  supervisor: (id: string) => `/supervisors/${enc(id)}`,
+  modules: "/modules",
+  module: (name: string) => `/modules/${enc(name)}`,
+  moduleName: (node: string) => decodeURIComponent(node),
+  manifest: (instanceId: string) => `/manifests/${enc(instanceId)}`,
+  assignments: (supervisorId: string) => `/assignments/${enc(supervisorId)}`,
+  assignment: (supervisorId: string, workerId: string) => `/assignments/${enc(supervisorId)}/${enc(workerId)}`,
+  workers: (instanceId: string) => `/workers/${enc(instanceId)}`,
+  worker: (instanceId: string, workerIndex: number) => `/workers/${enc(instanceId)}/${workerIndex}`,
+  operations: "/operations",
+} as const;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function toNode(value: unknown): Uint8Array {
+  return encoder.encode(JSON.stringify(value));
+}
+
+export function fromNode<T>(data: Uint8Array): T {
+  return JSON.parse(decoder.decode(data)) as T;
+}
