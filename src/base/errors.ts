@@ -13,14 +13,34 @@ export interface ErrorKind {
   readonly advice: string;
 }
 
-const user = (advice: string, status: ErrorKind["status"] = 400): ErrorKind => ({ retryable: false, fault: "user", status, advice });
-const operator = (advice: string, status: ErrorKind["status"] = 500): ErrorKind => ({ retryable: false, fault: "operator", status, advice });
-const passing = (advice: string, status: ErrorKind["status"] = 503): ErrorKind => ({ retryable: true, fault: "cluster", status, advice });
+const user = (advice: string, status: ErrorKind["status"] = 400): ErrorKind => ({
+  retryable: false,
+  fault: "user",
+  status,
+  advice,
+});
+const operator = (advice: string, status: ErrorKind["status"] = 500): ErrorKind => ({
+  retryable: false,
+  fault: "operator",
+  status,
+  advice,
+});
+const passing = (advice: string, status: ErrorKind["status"] = 503): ErrorKind => ({
+  retryable: true,
+  fault: "cluster",
+  status,
+  advice,
+});
 
 /** Grouped by where they arise. Keep each group together. */
 export const errorTable = {
   // disk and stores
-  DISK_FULL: { retryable: true, fault: "operator", status: 503, advice: "Free space on that file system; the cluster resumes by itself." },
+  DISK_FULL: {
+    retryable: true,
+    fault: "operator",
+    status: 503,
+    advice: "Free space on that file system; the cluster resumes by itself.",
+  },
   DISK_READ_ONLY: operator("Make the directory writable for the user that runs the process."),
   DISK_FAILED: operator("Look at the system log for disk errors; the groups on that disk are stopped."),
   FILE_NOT_FOUND: user("Check the path.", 404),
@@ -43,6 +63,7 @@ export const errorTable = {
   // values and schemas
   NOT_SERIALIZABLE: user("Use plain data, a class that the bundle exports, or a custom serialization."),
   NOT_A_KEY: user("Use null, booleans, numbers, strings, bytes, dates or arrays of those as keys."),
+  BAD_JSON: user("Send JSON; a marked string such as #__L5 must hold what its mark says."),
   BAD_VALUE: user("The bytes are not a value of this version."),
   SCHEMA_MISMATCH: user("Write what the PState's schema says, or change the schema."),
   BAD_SCHEMA: user("Change the schema as the message says."),
@@ -96,7 +117,12 @@ export const errorTable = {
   CONDUCTOR_UNREACHABLE: passing("Start `rama conductor`, or correct conductor.host in rama.yaml."),
   BAD_CONFIG: operator("Correct the setting; `rama options` lists all with types and defaults.", 400),
   BAD_ARGUMENTS: user("See --help."),
-  INTERNAL: { retryable: false, fault: "cluster", status: 500, advice: "This is a bug in rama: report it with the log." },
+  INTERNAL: {
+    retryable: false,
+    fault: "cluster",
+    status: 500,
+    advice: "This is a bug in rama: report it with the log.",
+  },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorTable;
