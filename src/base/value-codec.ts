@@ -472,8 +472,7 @@ export function encodeValue(value: unknown, classes?: ClassRegistry): Uint8Array
   if (sharedBusy) {
     const writer = new ByteWriter(256, classes);
     writeValue(writer, value);
-    writer.take();
-    return;
+    return writer.take();
   }
   sharedBusy = true;
   sharedWriter.reset();
