@@ -29,7 +29,10 @@ export interface HttpServer {
 }
 
 export interface Http {
-  serve(address: { host: string; port: number }, handler: (request: Request) => Response | Promise<Response>): Promise<HttpServer>;
+  serve(
+    address: { host: string; port: number },
+    handler: (request: Request) => Response | Promise<Response>,
+  ): Promise<HttpServer>;
   fetch(url: string, init?: RequestInit): Promise<Response>;
 }
 

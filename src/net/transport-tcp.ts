@@ -1,0 +1,247 @@
+// Connections over TCP, on node:net so that the client library runs in Node as well (no Bun.* here).
+//
+// What is sent during one turn of the event loop is gathered and leaves in one write from a microtask: after the handler of a received chunk has run, but
+// before the loop waits again. So a lone request pays nothing for the gathering.
+import * as net from "node:net";
+import type { Env, Timer } from "../base/env.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
+import { FrameGatherer, FrameSplitter } from "./frame.ts";
+import type { Address, Connection, ConnectionHandlers, Listener, Transport } from "./transport.ts";
+
+export interface TcpTransportOptions {
+  /** Default 20 MB. */
+  readonly maxFrameBytes?: number;
+  /** Bytes given to `send` that the peer has not taken yet; above it the connection is closed. Default 64 MB. */
+  readonly maxUnsentBytes?: number;
+}
+
+const defaultMaxFrameBytes = 20 * 1024 * 1024;
+const defaultMaxUnsentBytes = 64 * 1024 * 1024;
+/** How long a closing connection may take to send what it still holds. */
+const lingerMs = 5_000;
+/** Gathered bytes that are written without waiting for the end of the turn: the kernel can work meanwhile. */
+const earlyFlushBytes = 256 * 1024;
+
+export function tcpTransport(env: Env, options: TcpTransportOptions = {}): Transport {
+  const limits: Limits = {
+    maxFrameBytes: options.maxFrameBytes ?? defaultMaxFrameBytes,
+    maxUnsentBytes: options.maxUnsentBytes ?? defaultMaxUnsentBytes,
+  };
+  return {
+    listen: (address, onConnection) => listen(env, limits, address, onConnection),
+    connect: (address, handlers, timeoutMs = 5_000) => connect(env, limits, address, handlers, timeoutMs),
+  };
+}
+
+interface Limits {
+  readonly maxFrameBytes: number;
+  readonly maxUnsentBytes: number;
+}
+
+function listen(
+  env: Env,
+  limits: Limits,
+  address: Address,
+  onConnection: (connection: Connection) => ConnectionHandlers,
+): Promise<Listener> {
+  const open = new Set<TcpConnection>();
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    const connection = new TcpConnection(env, limits, socket);
+    open.add(connection);
+    socket.once("close", () => open.delete(connection));
+    connection.start(onConnection(connection));
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => {
+      const taken = (error as { code?: string }).code === "EADDRINUSE";
+      const where = `${address.host}:${address.port}`;
+      const message = taken ? `port ${address.port} of ${address.host} is in use` : `${where}: ${messageOf(error)}`;
+      reject(new RamaError(taken ? "PORT_IN_USE" : "CONNECT_FAILED", message, { ...address }, error));
+    });
+    server.listen({ host: address.host, port: address.port, backlog: 1024 }, () => {
+      const bound = server.address() as net.AddressInfo;
+      resolve({
+        host: bound.address,
+        port: bound.port,
+        close: () =>
+          new Promise((done) => {
+            server.close(() => done());
+            for (const connection of open) connection.close("the listener was closed");
+          }),
+      });
+    });
+  });
+}
+
+function connect(
+  env: Env,
+  limits: Limits,
+  address: Address,
+  handlers: ConnectionHandlers,
+  timeoutMs: number,
+): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host: address.host, port: address.port, noDelay: true });
+    const failed = (why: string, cause?: unknown) => {
+      timer.cancel();
+      socket.destroy();
+      const message = `no connection to ${address.host}:${address.port}: ${why}`;
+      reject(new RamaError("CONNECT_FAILED", message, { ...address }, cause));
+    };
+    const onError = (error: Error) => failed(messageOf(error), error);
+    const timer = env.setTimer(timeoutMs, () => failed(`no answer within ${timeoutMs} ms`));
+    socket.on("error", onError);
+    socket.once("connect", () => {
+      timer.cancel();
+      const connection = new TcpConnection(env, limits, socket);
+      connection.start(handlers);
+      socket.removeListener("error", onError);
+      resolve(connection);
+    });
+  });
+}
+
+let lastId = 0;
+
+class TcpConnection implements Connection {
+  readonly id = ++lastId;
+  readonly remote: string;
+  data: unknown;
+  readonly #env: Env;
+  readonly #limits: Limits;
+  readonly #socket: net.Socket;
+  readonly #out = new FrameGatherer();
+  #handlers: ConnectionHandlers | undefined;
+  #closed = false;
+  #closeReason: string | undefined;
+  #flushScheduled = false;
+  #aboveHalf = false;
+  #linger: Timer | undefined;
+
+  constructor(env: Env, limits: Limits, socket: net.Socket) {
+    this.#env = env;
+    this.#limits = limits;
+    this.#socket = socket;
+    this.remote = `${socket.remoteAddress}:${socket.remotePort}`;
+  }
+
+  start(handlers: ConnectionHandlers): void {
+    this.#handlers = handlers;
+    const splitter = new FrameSplitter(this.#limits.maxFrameBytes, (frame) => {
+      try {
+        handlers.onFrame(frame, this);
+      } catch (error) {
+        // One bad frame is reported like any other failure; it does not end the process, and the frames after it still count.
+        this.#env.spawn("onFrame", () => Promise.reject(error));
+      }
+      return !this.#closed;
+    });
+    this.#socket.on("data", (chunk: Uint8Array) => {
+      if (this.#closed) return;
+      // Not as a Buffer: `slice` of a frame must be a copy.
+      const tooLarge = splitter.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      if (tooLarge !== undefined) this.#refuse(tooLarge);
+    });
+    this.#socket.on("error", (error) => this.#end(messageOf(error), true));
+    this.#socket.on("end", () => this.#end("closed by the peer", false));
+    this.#socket.on("close", () => {
+      this.#linger?.cancel();
+      this.#end("connection closed", true);
+    });
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#closed) return;
+    if (frame.length > this.#limits.maxFrameBytes) this.#refuse(frame.length);
+    else {
+      this.#out.add(frame);
+      this.#schedule();
+    }
+  }
+
+  sendParts(parts: readonly Uint8Array[]): void {
+    if (this.#closed) return;
+    let length = 0;
+    for (const part of parts) length += part.length;
+    if (length > this.#limits.maxFrameBytes) this.#refuse(length);
+    else {
+      this.#out.addParts(parts);
+      this.#schedule();
+    }
+  }
+
+  flush(): void {
+    if (!this.#closed) this.#write();
+  }
+
+  get unsentBytes(): number {
+    return this.#out.bytes + this.#socket.writableLength;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  close(reason = "closed"): void {
+    this.#end(reason, false);
+  }
+
+  #schedule(): void {
+    if (this.#out.bytes >= earlyFlushBytes) this.#write();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      queueMicrotask(this.#onTurnEnd);
+    }
+  }
+
+  readonly #onTurnEnd = (): void => {
+    this.#flushScheduled = false;
+    if (!this.#closed) this.#write();
+  };
+
+  #write(): void {
+    const socket = this.#socket;
+    const chunks = this.#out.take();
+    if (chunks.length === 0) return;
+    if (chunks.length === 1) socket.write(chunks[0]!);
+    else {
+      socket.cork();
+      for (const chunk of chunks) socket.write(chunk);
+      socket.uncork();
+    }
+    const unsent = socket.writableLength;
+    if (unsent > this.#limits.maxUnsentBytes) {
+      this.#end(`more than ${this.#limits.maxUnsentBytes} bytes wait for a peer that does not read`, true);
+    } else if (unsent > this.#limits.maxUnsentBytes / 2 && !this.#aboveHalf) {
+      this.#aboveHalf = true;
+      socket.once("drain", () => {
+        this.#aboveHalf = false;
+        if (!this.#closed) this.#handlers?.onDrain?.(this);
+      });
+    }
+  }
+
+  #refuse(length: number): void {
+    const limit = this.#limits.maxFrameBytes;
+    this.#end(`FRAME_TOO_LARGE: a frame of ${length} bytes, at most ${limit} are allowed`, false);
+  }
+
+  /** `broken`: nothing more can or should be sent. Otherwise what was gathered still leaves. */
+  #end(reason: string, broken: boolean): void {
+    if (!this.#closed) {
+      if (!broken) this.#write();
+      this.#closed = true;
+      this.#closeReason ??= reason;
+      queueMicrotask(this.#tellClosed);
+      if (!broken) {
+        this.#socket.end();
+        this.#linger = this.#env.setTimer(lingerMs, () => this.#socket.destroy());
+      }
+    }
+    if (broken) this.#socket.destroy();
+  }
+
+  readonly #tellClosed = (): void => {
+    this.#handlers?.onClose(this.#closeReason ?? "closed", this);
+  };
+}
