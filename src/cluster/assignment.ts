@@ -4,7 +4,7 @@
 // Task t belongs to group t mod threads; group g to worker g mod workers of each replica set, the second replica shifted by one, so that no node has all
 // groups of another node. Workers go to the emptiest supervisors first; replicas of one group never share a supervisor.
 import { RamaError } from "../base/errors.ts";
-import type { Placement } from "./state.ts";
+import type { Placement } from "../protocol/cluster-records.ts";
 
 export interface SupervisorLoad {
   readonly id: string;

@@ -3,7 +3,7 @@
 //   /version                                  {version} of the release that wrote the tree
 //   /conductor                                ephemeral: ConductorRecord
 //   /supervisors/<supervisorId>               ephemeral: SupervisorRecord
-//   /modules/<module>                         ModuleRecord: state machine, instances, placement, options (cluster/state.ts)
+//   /modules/<module>                         ModuleRecord: state machine, instances, placement, options (protocol/cluster-records.ts)
 //   /manifests/<instanceId>                   what the module declares (protocol/routes.ts); written once
 //   /assignments/<supervisorId>/<workerId>    WorkerTask: what that supervisor shall run
 //   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it

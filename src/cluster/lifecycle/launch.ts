@@ -4,7 +4,7 @@
 //   launch    [:launching-starting-workers] ── all workers running ──▶ [:running]
 //                       └── a worker failed, or time is up ──▶ assignments removed, workers gone ──▶ record removed, error to the caller
 //   destroy   [:running] ──▶ [:destroying] ── all workers gone ──▶ record removed
-import type { ModuleRecord, WorkerReport } from "../state.ts";
+import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.ts";
 
 export interface Observed {
   readonly nowMs: number;
@@ -17,8 +17,6 @@ export type Step =
   | { readonly kind: "wait" }
   /** Write the record in this state. */
   | { readonly kind: "advance"; readonly record: ModuleRecord; readonly note: string }
-  /** Take the assignments of the module's workers away; then wait for them to be gone. */
-  | { readonly kind: "withdraw"; readonly record: ModuleRecord; readonly note: string }
   /** Remove record, manifest, bundle reference and reports. */
   | { readonly kind: "remove"; readonly note: string };
 
@@ -64,9 +62,10 @@ function launchStep(record: ModuleRecord, observed: Observed): Step {
   return wait;
 }
 
+/** Whoever sees a record in [:launch-failed] or [:destroying] takes its assignments away, as often as it is seen. */
 function fail(record: ModuleRecord, observed: Observed, error: string): Step {
   return {
-    kind: "withdraw",
+    kind: "advance",
     record: { ...record, state: "[:launch-failed]", stateSinceMs: observed.nowMs, error },
     note: `launch failed: ${error}`,
   };

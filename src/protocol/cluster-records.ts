@@ -1,5 +1,5 @@
-// What the cluster knows of itself: the records in the metastore (metastore/tree.ts). Plain data; the state machines of `cluster/lifecycle/` change it.
-
+// What the cluster knows of itself: the records in the metastore (metastore/tree.ts), which also cross the wire to the CLI and the UI.
+// Plain data; the state machines of `cluster/lifecycle/` decide how they change.
 /** The published names of the original where it has any; the others are ours. */
 export type ModuleState = "[:launching-starting-workers]" | "[:running]" | "[:destroying]" | "[:launch-failed]";
 
@@ -38,7 +38,6 @@ export interface Placement {
 export interface InstanceRecord {
   readonly id: string;
   readonly bundleHash: string;
-  readonly bundleBytes: number;
   readonly moduleExport: string;
   readonly ramaVersion: string;
   readonly tasks: number;
@@ -61,6 +60,8 @@ export interface ModuleRecord {
   readonly readTarget: string;
   readonly appendTarget: string;
   readonly options: readonly OptionSetting[];
+  /** Modules whose objects it mirrors. */
+  readonly dependsOn: readonly string[];
   /** Why the last operation ended badly. */
   readonly error?: string;
 }

@@ -1,0 +1,186 @@
+// Reads and changes the cluster's records in the metastore (metastore/tree.ts), typed. Every change of a module record is conditional on the version that was read, so
+// that two conductors, or one that was restarted in the middle, cannot both carry out the same step.
+import { RamaError } from "../base/errors.ts";
+import type { Metastore, MetastoreOp } from "../metastore/metastore.ts";
+import { fromNode, toNode, tree } from "../metastore/tree.ts";
+import type {
+  InstanceRecord,
+  ModuleRecord,
+  OperationLogEntry,
+  SupervisorRecord,
+  WorkerReport,
+  WorkerTask,
+} from "../protocol/cluster-records.ts";
+import { workerIdOf } from "../protocol/cluster-records.ts";
+
+export interface Versioned<T> {
+  readonly value: T;
+  readonly version: number;
+}
+
+const operationsKept = 200;
+
+export class ClusterStore {
+  readonly #metastore: Metastore;
+
+  constructor(metastore: Metastore) {
+    this.#metastore = metastore;
+  }
+
+  async moduleNames(): Promise<string[]> {
+    return (await this.#metastore.children(tree.modules)).map(tree.moduleName);
+  }
+
+  async module(name: string): Promise<Versioned<ModuleRecord> | undefined> {
+    const node = await this.#metastore.get(tree.module(name));
+    return node && { value: fromNode<ModuleRecord>(node.data), version: node.version };
+  }
+
+  async modules(): Promise<ModuleRecord[]> {
+    const records = await Promise.all((await this.moduleNames()).map((name) => this.module(name)));
+    return records.flatMap((record) => (record ? [record.value] : []));
+  }
+
+  /** MODULE_NOT_FOUND that lists what there is. */
+  async requireModule(name: string): Promise<Versioned<ModuleRecord>> {
+    const record = await this.module(name);
+    if (record) return record;
+    const names = await this.moduleNames();
+    throw new RamaError(
+      "MODULE_NOT_FOUND",
+      `there is no module named ${name}; deployed: ${names.join(", ") || "none"}`,
+      { module: name },
+    );
+  }
+
+  async supervisors(): Promise<SupervisorRecord[]> {
+    const ids = await this.#metastore.children(tree.supervisors);
+    const nodes = await Promise.all(ids.map((id) => this.#metastore.get(`${tree.supervisors}/${id}`)));
+    return nodes.flatMap((node) => (node ? [fromNode<SupervisorRecord>(node.data)] : []));
+  }
+
+  async manifest<T>(instanceId: string): Promise<T | undefined> {
+    const node = await this.#metastore.get(tree.manifest(instanceId));
+    return node && fromNode<T>(node.data);
+  }
+
+  async workers(instanceId: string): Promise<Map<number, WorkerReport>> {
+    const names = await this.#metastore.children(tree.workers(instanceId));
+    const nodes = await Promise.all(names.map((name) => this.#metastore.get(`${tree.workers(instanceId)}/${name}`)));
+    const reports = nodes.flatMap((node) => (node ? [fromNode<WorkerReport>(node.data)] : []));
+    return new Map(reports.map((report) => [report.workerIndex, report]));
+  }
+
+  /** Tasks that the supervisor has been given. */
+  async assignments(supervisorId: string): Promise<WorkerTask[]> {
+    const names = await this.#metastore.children(tree.assignments(supervisorId));
+    const nodes = await Promise.all(
+      names.map((name) => this.#metastore.get(`${tree.assignments(supervisorId)}/${name}`)),
+    );
+    return nodes.flatMap((node) => (node ? [fromNode<WorkerTask>(node.data)] : []));
+  }
+
+  /** Workers per supervisor over all modules. */
+  async loads(): Promise<Map<string, number>> {
+    const loads = new Map<string, number>();
+    for (const module of await this.modules()) {
+      for (const instance of module.instances) {
+        for (const { supervisorId } of instance.placement) loads.set(supervisorId, (loads.get(supervisorId) ?? 0) + 1);
+      }
+    }
+    return loads;
+  }
+
+  /** The record, its manifest and every assignment, as a whole. MODULE_EXISTS. */
+  async createModule(record: ModuleRecord, manifest: unknown): Promise<void> {
+    const instance = record.instances[0]!;
+    await this.#ensureParents(record);
+    const ops: MetastoreOp[] = [
+      { kind: "create", path: tree.module(record.name), data: toNode(record) },
+      { kind: "create", path: tree.manifest(instance.id), data: toNode(manifest) },
+      { kind: "create", path: tree.workers(instance.id), data: toNode({}) },
+      ...assignmentsOf(record, instance).map(
+        ({ supervisorId, task }): MetastoreOp => ({
+          kind: "create",
+          path: tree.assignment(supervisorId, task.workerId),
+          data: toNode(task),
+        }),
+      ),
+    ];
+    try {
+      await this.#metastore.multi(ops);
+    } catch (error) {
+      if (await this.module(record.name)) {
+        throw new RamaError("MODULE_EXISTS", `${record.name} is deployed already`, { module: record.name }, error);
+      }
+      throw error;
+    }
+  }
+
+  /** METASTORE_CONFLICT when someone else was faster. */
+  async updateModule(record: ModuleRecord, version: number): Promise<void> {
+    await this.#metastore.set(tree.module(record.name), toNode(record), version);
+  }
+
+  /** Takes the tasks of all its workers away. Repeatable. */
+  async withdrawAssignments(record: ModuleRecord): Promise<void> {
+    for (const instance of record.instances) {
+      for (const { supervisorId, workerIndex } of instance.placement) {
+        await this.#metastore.remove(tree.assignment(supervisorId, workerIdOf(instance.id, workerIndex)));
+      }
+    }
+  }
+
+  /** The last step of a destroy. Repeatable. */
+  async removeModule(record: ModuleRecord): Promise<void> {
+    for (const instance of record.instances) {
+      await this.#metastore.remove(tree.workers(instance.id));
+      await this.#metastore.remove(tree.manifest(instance.id));
+    }
+    await this.#metastore.remove(tree.module(record.name));
+  }
+
+  async log(entry: OperationLogEntry): Promise<void> {
+    await this.#metastore.create(`${tree.operations}/`, toNode(entry), { sequential: true });
+    const names = await this.#metastore.children(tree.operations);
+    for (const name of names.slice(0, Math.max(0, names.length - operationsKept))) {
+      await this.#metastore.remove(`${tree.operations}/${name}`);
+    }
+  }
+
+  /** Newest last; of one module, or of all. */
+  async operations(module?: string): Promise<OperationLogEntry[]> {
+    const names = await this.#metastore.children(tree.operations);
+    const nodes = await Promise.all(names.map((name) => this.#metastore.get(`${tree.operations}/${name}`)));
+    const entries = nodes.flatMap((node) => (node ? [fromNode<OperationLogEntry>(node.data)] : []));
+    return module === undefined ? entries : entries.filter((entry) => entry.module === module);
+  }
+
+  async #ensureParents(record: ModuleRecord): Promise<void> {
+    const parents = [tree.modules, "/manifests", "/workers", "/assignments"];
+    for (const { supervisorId } of record.instances[0]!.placement) parents.push(tree.assignments(supervisorId));
+    for (const path of new Set(parents)) {
+      if (await this.#metastore.get(path)) continue;
+      try {
+        await this.#metastore.create(path, toNode({}));
+      } catch (error) {
+        if (!(error instanceof RamaError) || error.code !== "METASTORE_NODE_EXISTS") throw error;
+      }
+    }
+  }
+}
+
+function assignmentsOf(record: ModuleRecord, instance: InstanceRecord): { supervisorId: string; task: WorkerTask }[] {
+  const { placement, ...rest } = instance;
+  return placement.map(({ supervisorId, workerIndex, groups }) => ({
+    supervisorId,
+    task: {
+      workerId: workerIdOf(instance.id, workerIndex),
+      moduleName: record.name,
+      instance: rest,
+      workerIndex,
+      groups,
+      options: record.options,
+    },
+  }));
+}

@@ -1,0 +1,78 @@
+// Calls that change or describe the cluster, answered by the conductor over `net/rpc.ts`; bodies are CBOR (base/codec.ts). The CLI and
+// `rama dev` make them. Method numbers are never used twice.
+import type {
+  ModuleRecord,
+  OperationLogEntry,
+  OptionSetting,
+  SupervisorRecord,
+  WorkerReport,
+} from "./cluster-records.ts";
+import type { ObjectTable } from "./routes.ts";
+
+export const PUT_BUNDLE = 16;
+export const LAUNCH = 17;
+export const DESTROY = 18;
+export const MODULE_STATUS = 19;
+export const TASK_GROUPS_STATUS = 20;
+export const CLUSTER_STATUS = 21;
+export const SET_OPTION = 22;
+/** The conductor and supervisors alike: what an engine says of itself, asked of the worker's hello port by the caller. */
+export const WORKER_STATUS = 23;
+
+/** Bytes of a bundle in one PUT_BUNDLE. */
+export const BUNDLE_CHUNK_BYTES = 4 * 1024 * 1024;
+
+/** One piece of a bundle. The last one ends at `total`, and then the hash is checked (BAD_BUNDLE). */
+export interface PutBundle {
+  /** SHA-256 of the whole, hex. */
+  readonly hash: string;
+  readonly offset: number;
+  readonly total: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface LaunchRequest {
+  readonly moduleName: string;
+  readonly moduleExport: string;
+  readonly bundleHash: string;
+  readonly ramaVersion: string;
+  readonly tasks: number;
+  readonly threads: number;
+  readonly workers: number;
+  readonly replicationFactor: number;
+  readonly targetLabel?: string;
+  readonly metadata?: string;
+  readonly configOverrides: Readonly<Record<string, unknown>>;
+  readonly options: readonly OptionSetting[];
+  readonly objects: ObjectTable;
+  /** Names of modules and objects that the module mirrors. */
+  readonly dependencies: readonly {
+    readonly module: string;
+    readonly kind: "depot" | "pstate" | "query";
+    readonly object: string;
+  }[];
+}
+
+export interface LaunchAnswer {
+  readonly moduleName: string;
+  readonly instanceId: string;
+}
+
+export interface ModuleName {
+  readonly moduleName: string;
+}
+
+export interface ModuleStatusAnswer {
+  readonly module: ModuleRecord;
+  readonly objects: ObjectTable | null;
+  readonly workers: readonly WorkerReport[];
+  readonly log: readonly OperationLogEntry[];
+}
+
+export interface ClusterStatusAnswer {
+  readonly release: string;
+  readonly metadata: string | null;
+  readonly uiPort: number;
+  readonly supervisors: readonly SupervisorRecord[];
+  readonly modules: readonly ModuleRecord[];
+}

@@ -1,0 +1,209 @@
+// Carries out what `cluster/lifecycle` decides: reads a module's record and what its workers report, takes the next step, and does so again until the operation is at
+// rest. All state stands in the metastore: a restarted conductor finds operations under way and goes on with them.
+import type { Env } from "../../base/env.ts";
+import { messageOf, RamaError } from "../../base/errors.ts";
+import { assign, checkParallelism } from "../../cluster/assignment.ts";
+import type { ClusterStore } from "../../cluster/cluster-store.ts";
+import { destroying, nextStep } from "../../cluster/lifecycle/launch.ts";
+import type { ModuleRecord } from "../../protocol/cluster-records.ts";
+import type { LaunchAnswer, LaunchRequest } from "../../protocol/conductor.ts";
+import type { ObjectTable } from "../../protocol/routes.ts";
+import { uuidOf } from "../local-dir.ts";
+
+/** While an operation is under way its module is looked at so often. */
+const pollMs = 20;
+/** How long a caller waits for a destroy before it is told that it goes on by itself. */
+const destroyWaitMs = 60_000;
+
+export interface OperationsOptions {
+  readonly env: Env;
+  readonly store: ClusterStore;
+  readonly launchTimeoutMs: number;
+  readonly hasBundle: (hash: string) => boolean;
+  /** A module is gone: bundles may have become unused. */
+  readonly onRemoved: () => Promise<void>;
+}
+
+export class Operations {
+  readonly #options: OperationsOptions;
+  readonly #running = new Map<string, Promise<void>>();
+  #closed = false;
+
+  constructor(options: OperationsOptions) {
+    this.#options = options;
+  }
+
+  /** Goes on with whatever an earlier conductor left. */
+  async resume(): Promise<void> {
+    for (const record of await this.#options.store.modules())
+      if (record.state !== "[:running]") this.#drive(record.name);
+  }
+
+  /** Resolves once the module runs; rejects with what kept it from running, after everything has been taken back. */
+  async launch(request: LaunchRequest): Promise<LaunchAnswer> {
+    const { env, store } = this.#options;
+    checkParallelism(request);
+    if (!this.#options.hasBundle(request.bundleHash)) {
+      throw new RamaError("BAD_BUNDLE", "the bundle has not been uploaded", { hash: request.bundleHash });
+    }
+    if (await store.module(request.moduleName)) {
+      throw new RamaError("MODULE_EXISTS", `${request.moduleName} is deployed already`, { module: request.moduleName });
+    }
+    await this.#checkDependencies(request);
+    const record = await this.#plan(request);
+    await store.createModule(record, request.objects);
+    await store.log({ atMs: env.now(), module: record.name, operation: "launch", text: "assigned" });
+    await this.#drive(record.name);
+    const after = await store.module(record.name);
+    if (after?.value.state === "[:running]") return { moduleName: record.name, instanceId: record.instances[0]!.id };
+    const entries = await store.operations(record.name);
+    const failure = entries.findLast((entry) => entry.text.startsWith("launch failed"));
+    throw new RamaError("MODULE_NOT_RUNNING", failure?.text ?? `${record.name} was destroyed while it was launched`, {
+      module: record.name,
+    });
+  }
+
+  async destroy(moduleName: string): Promise<void> {
+    const { env, store } = this.#options;
+    const dependents = await this.#dependents(moduleName);
+    const { value: record, version } = await store.requireModule(moduleName);
+    if (dependents.length > 0) {
+      throw new RamaError("DEPENDED_ON", `${moduleName} is used by ${dependents.join(", ")}`, {
+        module: moduleName,
+        dependents,
+      });
+    }
+    if (record.state !== "[:destroying]") await store.updateModule(destroying(record, env.now()), version);
+    await store.log({ atMs: env.now(), module: moduleName, operation: "destroy", text: "begun" });
+    const waited = await Promise.race([
+      this.#drive(moduleName).then(() => true),
+      env.sleep(destroyWaitMs).then(() => false),
+    ]);
+    if (!waited) {
+      throw new RamaError(
+        "TIMEOUT",
+        `${moduleName} is being destroyed; its workers have not stopped within 60 s, and this goes on by itself`,
+        {
+          module: moduleName,
+        },
+      );
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#running.values());
+  }
+
+  async #checkDependencies(request: LaunchRequest): Promise<void> {
+    for (const { module, kind, object } of request.dependencies) {
+      const record = await this.#options.store.module(module);
+      const objects = record && (await this.#options.store.manifest<ObjectTable>(record.value.readTarget));
+      const names =
+        objects && { depot: objects.depots, pstate: objects.pstates, query: objects.queries }[kind].map((o) => o.name);
+      if (!names?.includes(object)) {
+        throw new RamaError(
+          "MISSING_DEPENDENCY",
+          `${request.moduleName} mirrors ${kind} ${object} of ${module}, which is not deployed`,
+          {
+            module,
+            object,
+          },
+        );
+      }
+    }
+  }
+
+  async #dependents(moduleName: string): Promise<string[]> {
+    const names: string[] = [];
+    for (const record of await this.#options.store.modules()) {
+      if (record.name !== moduleName && record.dependsOn.includes(moduleName)) names.push(record.name);
+    }
+    return names;
+  }
+
+  async #plan(request: LaunchRequest): Promise<ModuleRecord> {
+    const { env, store } = this.#options;
+    const loads = await store.loads();
+    const supervisors = (await store.supervisors()).map((s) => ({
+      id: s.id,
+      labels: s.labels,
+      workers: loads.get(s.id) ?? 0,
+    }));
+    const placement = assign(request, supervisors);
+    const id = uuidOf(env.randomBytes(16));
+    const nowMs = env.now();
+    return {
+      name: request.moduleName,
+      state: "[:launching-starting-workers]",
+      stateSinceMs: nowMs,
+      dependsOn: [...new Set(request.dependencies.map((d) => d.module))],
+      readTarget: id,
+      appendTarget: id,
+      options: request.options,
+      instances: [
+        {
+          id,
+          bundleHash: request.bundleHash,
+          moduleExport: request.moduleExport,
+          ramaVersion: request.ramaVersion,
+          tasks: request.tasks,
+          threads: request.threads,
+          workers: request.workers,
+          replicationFactor: request.replicationFactor,
+          configOverrides: request.configOverrides,
+          ...(request.targetLabel === undefined ? {} : { targetLabel: request.targetLabel }),
+          ...(request.metadata === undefined ? {} : { metadata: request.metadata }),
+          placement,
+          createdMs: nowMs,
+        },
+      ],
+    };
+  }
+
+  /** One driver a module; a second caller waits for the first one's end. */
+  #drive(moduleName: string): Promise<void> {
+    const running = this.#running.get(moduleName);
+    if (running) return running;
+    const drive = this.#driveToRest(moduleName).finally(() => this.#running.delete(moduleName));
+    this.#running.set(moduleName, drive);
+    return drive;
+  }
+
+  async #driveToRest(moduleName: string): Promise<void> {
+    const { env } = this.#options;
+    while (!this.#closed) {
+      try {
+        if (await this.#step(moduleName)) return;
+      } catch (error) {
+        env.log.warn("an operation's step is repeated", { module: moduleName, error: messageOf(error) });
+        await env.sleep(500);
+        continue;
+      }
+      await env.sleep(pollMs);
+    }
+  }
+
+  /** True when the module is at rest. */
+  async #step(moduleName: string): Promise<boolean> {
+    const { env, store, launchTimeoutMs } = this.#options;
+    const found = await store.module(moduleName);
+    if (!found || found.value.state === "[:running]") return true;
+    const record = found.value;
+    // Repeated at every step, since the conductor may have died between writing the state and doing this.
+    if (record.state !== "[:launching-starting-workers]") await store.withdrawAssignments(record);
+    const workers = await store.workers(record.instances[0]!.id);
+    const step = nextStep(record, { nowMs: env.now(), workers, launchTimeoutMs });
+    if (step.kind === "wait") return false;
+    const operation = record.state === "[:launching-starting-workers]" ? "launch" : "destroy";
+    if (step.kind === "remove") {
+      await store.removeModule(record);
+      await this.#options.onRemoved();
+    } else {
+      await store.updateModule(step.record, found.version);
+    }
+    await store.log({ atMs: env.now(), module: moduleName, operation, text: step.note });
+    env.log.info(`${operation} of ${moduleName}: ${step.note}`);
+    return step.kind === "remove" || (step.kind === "advance" && step.record.state === "[:running]");
+  }
+}
