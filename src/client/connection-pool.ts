@@ -1,0 +1,52 @@
+// The connections of one client: one per engine port and module instance, made when first needed, shared by everything that the client does.
+import type { Env } from "../base/env.ts";
+import type { Address, Transport } from "../net/transport.ts";
+import { CLIENT_ID_BYTES, encodeHello, PEER_CLIENT } from "../protocol/hello.ts";
+import { features } from "../protocol/table.ts";
+import { EngineConnection } from "./connection.ts";
+
+export interface ConnectionPoolOptions {
+  readonly env: Env;
+  readonly transport: Transport;
+  readonly release: string;
+  readonly connectTimeoutMs: number;
+}
+
+export class ConnectionPool {
+  /** Names this client in append tokens. */
+  readonly clientId: Uint8Array;
+  readonly #options: ConnectionPoolOptions;
+  readonly #connections = new Map<string, EngineConnection>();
+  #closed = false;
+
+  constructor(options: ConnectionPoolOptions) {
+    this.#options = options;
+    this.clientId = options.env.randomBytes(CLIENT_ID_BYTES);
+  }
+
+  /** Open or opening. */
+  get(address: Address, moduleInstanceId: string): EngineConnection {
+    const key = `${address.host}:${address.port}/${moduleInstanceId}`;
+    const known = this.#connections.get(key);
+    if (known !== undefined) return known;
+    const { env, transport, release, connectTimeoutMs } = this.#options;
+    const connection = new EngineConnection({
+      env,
+      transport,
+      address,
+      hello: encodeHello({ peer: PEER_CLIENT, clientId: this.clientId, release, moduleInstanceId, features }),
+      connectTimeoutMs,
+      onClosed: (closed) => {
+        if (this.#connections.get(key) === closed) this.#connections.delete(key);
+      },
+    });
+    if (this.#closed) connection.close();
+    else this.#connections.set(key, connection);
+    return connection;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const connection of [...this.#connections.values()]) connection.close();
+  }
+}

@@ -1,0 +1,156 @@
+// Where a module's objects are, as the client knows it: one table per module, fetched when first needed, kept, and fetched again when a connection was lost
+// or an engine answered that it has moved. Fetches of one module never overlap, so that a thousand failed requests ask once.
+import type { Env } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import type { Address } from "../net/transport.ts";
+import type { DepotRoute, ModuleRoutes, PStateRoute, QueryRoute } from "../protocol/routes.ts";
+
+/** MODULE_NOT_FOUND when there is none of that name. */
+export type FetchRoutes = (moduleName: string) => Promise<ModuleRoutes>;
+
+/** A module's routes with its objects by name. Frozen; a refresh makes a new one. */
+export class RouteTable {
+  readonly routes: ModuleRoutes;
+  readonly #depots: ReadonlyMap<string, DepotRoute>;
+  readonly #pstates: ReadonlyMap<string, PStateRoute>;
+  readonly #queries: ReadonlyMap<string, QueryRoute>;
+
+  constructor(routes: ModuleRoutes) {
+    this.routes = routes;
+    this.#depots = new Map(routes.depots.map((depot) => [depot.name, depot]));
+    this.#pstates = new Map(routes.pstates.map((pstate) => [pstate.name, pstate]));
+    this.#queries = new Map(routes.queries.map((query) => [query.name, query]));
+  }
+
+  get numTasks(): number {
+    return this.routes.numTasks;
+  }
+
+  /** Address of the engine that has the task; MODULE_NOT_RUNNING while it has none. */
+  address(task: number): Address {
+    const { groups, moduleName } = this.routes;
+    const group = groups[task % groups.length];
+    if (group === undefined || group.port === 0) {
+      throw new RamaError("MODULE_NOT_RUNNING", `task ${task} of ${moduleName} has no worker at present`, { task });
+    }
+    return group;
+  }
+
+  depot(name: string): DepotRoute {
+    return this.#depots.get(name) ?? this.#unknown("depot", name, this.#depots);
+  }
+
+  pstate(name: string): PStateRoute {
+    const pstate = this.#pstates.get(name) ?? this.#unknown("PState", name, this.#pstates);
+    if (pstate.private) {
+      throw new RamaError("PRIVATE_PSTATE", `${name} of ${this.routes.moduleName} is private`, { pstate: name });
+    }
+    return pstate;
+  }
+
+  query(name: string): QueryRoute {
+    return this.#queries.get(name) ?? this.#unknown("query topology", name, this.#queries);
+  }
+
+  #unknown(kind: string, name: string, known: ReadonlyMap<string, unknown>): never {
+    const { moduleName } = this.routes;
+    const names = [...known.keys()].join(", ") || "none";
+    throw new RamaError("UNKNOWN_OBJECT", `${moduleName} has no ${kind} named ${name}; it has: ${names}`, {
+      module: moduleName,
+      name,
+    });
+  }
+}
+
+export class Routing {
+  /** After close nothing is tried again. */
+  closed = false;
+  readonly #env: Env;
+  readonly #fetch: FetchRoutes;
+  readonly #tables = new Map<string, RouteTable>();
+  readonly #fetching = new Map<string, Promise<RouteTable>>();
+
+  constructor(env: Env, fetch: FetchRoutes) {
+    this.#env = env;
+    this.#fetch = fetch;
+  }
+
+  cached(moduleName: string): RouteTable | undefined {
+    return this.#tables.get(moduleName);
+  }
+
+  get(moduleName: string): Promise<RouteTable> {
+    const known = this.#tables.get(moduleName);
+    return known === undefined ? this.#fetchOnce(moduleName) : Promise.resolve(known);
+  }
+
+  /** A table that is not `stale`: the present one when someone has fetched it meanwhile, else a new one. */
+  refresh(moduleName: string, stale: RouteTable | undefined): Promise<RouteTable> {
+    const known = this.#tables.get(moduleName);
+    if (known !== undefined && known !== stale) return Promise.resolve(known);
+    return this.#fetchOnce(moduleName);
+  }
+
+  /** Tries again after route trouble until `timeoutMs` have passed; then TIMEOUT. MODULE_NOT_FOUND at once. */
+  async within(moduleName: string, timeoutMs: number): Promise<RouteTable> {
+    const deadline = this.#env.monotonicMs() + timeoutMs;
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.get(moduleName);
+      } catch (error) {
+        if (this.closed || !(error instanceof RamaError) || !isRouteTrouble(error)) throw error;
+        if (this.#env.monotonicMs() >= deadline) {
+          const message = `the routes of ${moduleName} could not be had within ${timeoutMs} ms: ${error.message}`;
+          throw new RamaError("TIMEOUT", message, { module: moduleName, timeoutMs, stored: false }, error);
+        }
+        await this.#env.sleep(backOffMs(this.#env, tries));
+      }
+    }
+  }
+
+  forget(moduleName: string): void {
+    this.#tables.delete(moduleName);
+  }
+
+  #fetchOnce(moduleName: string): Promise<RouteTable> {
+    const running = this.#fetching.get(moduleName);
+    if (running !== undefined) return running;
+    const fetching = this.#fetchNow(moduleName);
+    this.#fetching.set(moduleName, fetching);
+    return fetching;
+  }
+
+  async #fetchNow(moduleName: string): Promise<RouteTable> {
+    try {
+      const routes = await this.#fetch(moduleName);
+      const table = new RouteTable(routes);
+      this.#tables.set(moduleName, table);
+      return table;
+    } catch (error) {
+      if (error instanceof RamaError && error.code === "MODULE_NOT_FOUND") this.#tables.delete(moduleName);
+      throw error;
+    } finally {
+      this.#fetching.delete(moduleName);
+    }
+  }
+}
+
+/** Errors after which the same request may be sent again to wherever the task is then. */
+export function isRouteTrouble(error: RamaError): boolean {
+  switch (error.code) {
+    case "CONNECTION_LOST":
+    case "CONNECT_FAILED":
+    case "MOVED":
+    case "MODULE_NOT_RUNNING":
+    case "CONDUCTOR_UNREACHABLE":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Waits between tries: 10 ms doubling to one second, each with a random part so that clients do not come in step. */
+export function backOffMs(env: Env, tries: number): number {
+  const full = Math.min(1000, 10 * 2 ** Math.min(tries, 10));
+  return full * (0.5 + env.random() / 2);
+}

@@ -1,0 +1,20 @@
+// Calls to the conductor, to supervisors and to the hello ports of workers, over `net/rpc.ts`; bodies are CBOR. Method numbers stand in `table.ts`.
+
+/** GET_VERSION and the first thing a client asks. */
+export interface VersionAnswer {
+  readonly release: string;
+  readonly protocol: number;
+  readonly role: "conductor" | "supervisor" | "worker";
+}
+
+/** GET_PEERS: `host:port` of everyone who answers GET_ROUTES. */
+export interface PeersAnswer {
+  readonly conductor: string | null;
+  readonly supervisors: readonly string[];
+}
+
+/** True when a client of release `ours` can work with a cluster of release `theirs`: major and minor version are the same. */
+export function compatibleReleases(ours: string, theirs: string): boolean {
+  const [a, b] = [ours, theirs].map((release) => release.split(".").slice(0, 2).join("."));
+  return a === b;
+}

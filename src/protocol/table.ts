@@ -1,0 +1,51 @@
+// Every kind of message there is, in one place. A frame on an engine port starts with its kind (u8); the rest of the layout stands in the file of its
+// conversation (`append.ts`, `read.ts`, …). Numbers are never used twice. Integers are little-endian, values are in the value codec (`base/value-codec.ts`).
+// Conductor, supervisors and the workers' hello ports speak calls (`net/rpc.ts`) whose method numbers stand here too.
+// Both sides may send frames as soon as they like, but the first frame of each direction is HELLO and HELLO_OK.
+
+/** Raised when a frame changes its layout. Peers of different versions refuse each other at hello (WRONG_VERSION). */
+export const PROTOCOL_VERSION = 1;
+
+// Frames of engine ports.
+export const HELLO = 1;
+export const HELLO_OK = 2;
+/** Why the sender closes the connection; the last frame. */
+export const GOODBYE = 3;
+
+export const APPEND = 16;
+/** Offsets of whole batches: everything stored and, with ACK, processed; nothing returned. */
+export const APPEND_DONE = 17;
+/** One batch with ack returns or records whose processing failed. */
+export const APPEND_RESULT = 18;
+/** Partitions of records whose scheme only the cluster can evaluate. */
+export const CHOOSE_PARTITIONS = 19;
+
+export const PREPARE_PATH = 24;
+export const SELECT = 25;
+/** Partition of a PState for a leading key whose partitioner only the cluster can evaluate. */
+export const CHOOSE_TASK = 26;
+
+export const PARTITION_INFO = 32;
+export const READ_DEPOT = 33;
+export const INVOKE = 40;
+
+/** Answer to a request that has no kind of answer of its own: request u32 | body. */
+export const ANSWER = 48;
+/** The request was not carried out, or not wholly: request u32 | failure (`failure.ts`). */
+export const FAILURE = 49;
+
+/** Between engines: events for one task. */
+export const EVENTS = 64;
+
+// Methods of calls.
+/** Any supervisor or the conductor: routes of a module (`routes.ts`). */
+export const GET_ROUTES = 1;
+/** The conductor: names of the deployed modules. */
+export const GET_MODULE_NAMES = 2;
+/** Any: who are you, which release. */
+export const GET_VERSION = 3;
+/** Any: addresses of conductor and supervisors, to be kept for the day when one of them is gone. */
+export const GET_PEERS = 4;
+
+/** Features that a peer of this release has; a peer ignores names that it does not know. */
+export const features: readonly string[] = ["append-tokens", "prepared-paths"];

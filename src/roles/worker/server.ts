@@ -1,0 +1,59 @@
+// An engine's port: accepts connections of clients and of other engines, over TCP and in memory alike. The sessions do the talking (`session.ts`), the
+// requests are carried out by `requests.ts`.
+import type { Env } from "../../base/env.ts";
+import { RamaError } from "../../base/errors.ts";
+import type { Address, Connection, ConnectionHandlers, Listener, Transport } from "../../net/transport.ts";
+import { EngineRequests, type EngineRequestsOptions } from "./requests.ts";
+import { Session } from "./session.ts";
+
+export interface EngineServerOptions extends Omit<EngineRequestsOptions, "log"> {
+  readonly env: Env;
+  readonly transport: Transport;
+}
+
+/** A connection that has not said hello by then is closed. */
+const helloTimeoutMs = 10_000;
+
+export class EngineServer {
+  readonly #env: Env;
+  readonly #transport: Transport;
+  readonly #requests: EngineRequests;
+  readonly #sessions = new Set<Session>();
+  #listener: Listener | undefined;
+  #closing: RamaError | undefined;
+
+  constructor(options: EngineServerOptions) {
+    this.#env = options.env;
+    this.#transport = options.transport;
+    this.#requests = new EngineRequests({ ...options, log: options.env.log });
+  }
+
+  /** Port 0 takes a free one; the address taken is returned. */
+  async listen(address: Address): Promise<Address> {
+    this.#listener = await this.#transport.listen(address, (connection) => this.#accept(connection));
+    return { host: this.#listener.host, port: this.#listener.port };
+  }
+
+  /** Tells every client to look elsewhere, and takes no more connections. */
+  async close(reason = new RamaError("MODULE_NOT_RUNNING", "the worker stops")): Promise<void> {
+    this.#closing = reason;
+    for (const session of [...this.#sessions]) session.goodbye(reason);
+    await this.#listener?.close();
+  }
+
+  #accept(connection: Connection): ConnectionHandlers {
+    const session = new Session(connection, this.#requests);
+    if (this.#closing !== undefined) session.goodbye(this.#closing);
+    this.#sessions.add(session);
+    const timer = this.#env.setTimer(helloTimeoutMs, () => {
+      if (!session.greeted) session.goodbye(new RamaError("TIMEOUT", `no hello within ${helloTimeoutMs} ms`));
+    });
+    return {
+      onFrame: (frame) => session.onFrame(frame),
+      onClose: () => {
+        timer.cancel();
+        this.#sessions.delete(session);
+      },
+    };
+  }
+}

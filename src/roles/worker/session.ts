@@ -1,0 +1,295 @@
+// One connection to an engine port: hello first, then requests in any number, answered in any order. A frame that cannot be read closes the connection with a
+// reason; a request that cannot be carried out is answered with its failure and disturbs nobody else.
+import { latin1Of } from "../../base/bytes.ts";
+import { messageOf, RamaError } from "../../base/errors.ts";
+import { decodeValue, encodeValue } from "../../base/value-codec.ts";
+import type { Connection } from "../../net/transport.ts";
+import { type AppendRequest, decodeAppend, decodeChoosePartitions, encodeAppendResult } from "../../protocol/append.ts";
+import { decodePartitionInfo, decodeReadDepot } from "../../protocol/depot-read.ts";
+import { decodeEvents } from "../../protocol/event.ts";
+import { encodeFailure } from "../../protocol/failure.ts";
+import { badFrame, FrameWriter } from "../../protocol/frame-fields.ts";
+import { decodeHello, encodeGoodbye, encodeHelloOk, type Hello, PEER_ENGINE } from "../../protocol/hello.ts";
+import { ANY_TASK, decodeInvoke } from "../../protocol/query.ts";
+import { decodeChooseTask, decodePreparePath, decodeSelect, preparedPathsMax } from "../../protocol/read.ts";
+import {
+  ANSWER,
+  APPEND,
+  APPEND_DONE,
+  CHOOSE_PARTITIONS,
+  CHOOSE_TASK,
+  EVENTS,
+  features,
+  INVOKE,
+  PARTITION_INFO,
+  PREPARE_PATH,
+  READ_DEPOT,
+  SELECT,
+} from "../../protocol/table.ts";
+import type { EngineRequests } from "./requests.ts";
+
+/** Requests of one connection that are not answered yet; more are refused. */
+const requestsMax = 200_000;
+const emptyReturns = new Uint8Array(0);
+
+export class Session {
+  readonly #connection: Connection;
+  readonly #requests: EngineRequests;
+  #hello: Hello | undefined;
+  /** Paths as the client numbered them: their spec's bytes as a string. */
+  readonly #paths = new Map<number, string>();
+  readonly #done = new FrameWriter(1024);
+  readonly #scratch: FrameWriter;
+  #doneScheduled = false;
+  #open = 0;
+
+  constructor(connection: Connection, requests: EngineRequests) {
+    this.#connection = connection;
+    this.#requests = requests;
+    this.#scratch = new FrameWriter(1024, requests.classes);
+    this.#done.begin(APPEND_DONE);
+  }
+
+  get greeted(): boolean {
+    return this.#hello !== undefined;
+  }
+
+  onFrame(frame: Uint8Array): void {
+    try {
+      if (this.#hello === undefined) this.#greet(frame);
+      else this.#dispatch(frame);
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  goodbye(error: RamaError): void {
+    if (this.#connection.closed) return;
+    this.#flushDone();
+    this.#connection.send(encodeGoodbye(error));
+    this.#connection.close(error.message);
+  }
+
+  #greet(frame: Uint8Array): void {
+    const hello = decodeHello(frame);
+    this.#requests.checkInstance(hello.moduleInstanceId);
+    this.#hello = hello;
+    this.#connection.send(encodeHelloOk({ release: this.#requests.release, features }));
+  }
+
+  #dispatch(frame: Uint8Array): void {
+    switch (frame[0]) {
+      case APPEND:
+        return this.#append(frame);
+      case SELECT:
+        return this.#select(frame);
+      case EVENTS:
+        return this.#events(frame);
+      case PREPARE_PATH:
+        return this.#prepare(frame);
+      case INVOKE:
+        return this.#invoke(frame);
+      case PARTITION_INFO:
+        return this.#partitionInfo(frame);
+      case READ_DEPOT:
+        return this.#readDepot(frame);
+      case CHOOSE_PARTITIONS:
+        return this.#choosePartitions(frame);
+      case CHOOSE_TASK:
+        return this.#chooseTask(frame);
+      default:
+        throw badFrame(`kind ${frame[0]} is not one that a client sends`);
+    }
+  }
+
+  #append(frame: Uint8Array): void {
+    let append: AppendRequest;
+    try {
+      append = decodeAppend(frame, this.#requests.recordBytesMax);
+    } catch (error) {
+      if (error instanceof RamaError && error.code === "TOO_LARGE") {
+        return this.#fail(error.facts["request"] as number, error);
+      }
+      throw error;
+    }
+    const { request } = append;
+    this.#carryOut(request, () => {
+      const token = { client: this.#hello!.clientId, seq: append.sequence };
+      this.#requests.append(append, token, (error, offset, ackReturns, failures) => {
+        this.#open--;
+        if (error !== null) this.#fail(request, error);
+        else if (ackReturns === null && failures === null) this.#appended(request, Math.max(0, offset));
+        else this.#answerResult(request, offset, ackReturns, failures);
+      });
+    });
+  }
+
+  #answerResult(
+    request: number,
+    offset: number,
+    ackReturns: readonly (Record<string, unknown> | null)[] | null,
+    failures: ReadonlyMap<number, RamaError> | null,
+  ): void {
+    try {
+      const returns = ackReturns === null ? emptyReturns : encodeValue(ackReturns, this.#requests.classes);
+      this.#flushDone();
+      const result = { request, offset: Math.max(0, offset), returns, failures: failures ?? new Map() };
+      this.#connection.send(encodeAppendResult(this.#scratch, result));
+    } catch (error) {
+      // What `ackReturn` gave cannot be sent. The records are stored.
+      const cause = error instanceof RamaError ? error : new RamaError("INTERNAL", messageOf(error), {}, error);
+      this.#fail(request, new RamaError("PROCESSING_FAILED", `ack returns: ${cause.message}`, { stored: true }, cause));
+    }
+  }
+
+  /** Answers of one turn share a frame. */
+  #appended(request: number, offset: number): void {
+    this.#done.u32(request).f64(offset);
+    if (this.#doneScheduled) return;
+    this.#doneScheduled = true;
+    queueMicrotask(() => this.#flushDone());
+  }
+
+  #flushDone(): void {
+    this.#doneScheduled = false;
+    if (this.#done.length === 1) return;
+    this.#connection.send(this.#done.view());
+    this.#done.begin(APPEND_DONE);
+  }
+
+  #select(frame: Uint8Array): void {
+    const select = decodeSelect(frame);
+    const { request, one } = select;
+    this.#carryOut(request, () => {
+      const path = this.#paths.get(select.path);
+      if (path === undefined) throw badFrame(`path ${select.path} was not prepared`);
+      const { classes } = this.#requests;
+      const args = select.args.length === 0 ? [] : (decodeValue(select.args, 0, select.args.length, classes) as unknown[]);
+      if (!Array.isArray(args)) throw badFrame("the arguments of a path are not an array");
+      this.#requests.select(select.pstate, select.task, path, args, (error, rows) => {
+        this.#open--;
+        if (error !== null) this.#fail(request, error);
+        else if (!one) this.#answer(request, rows);
+        else if (rows.length === 1) this.#answer(request, rows[0]);
+        else this.#fail(request, notExactlyOne(rows.length));
+      });
+    });
+  }
+
+  #events(frame: Uint8Array): void {
+    if (this.#hello!.peer !== PEER_ENGINE) throw badFrame("events come from engines only");
+    const { task, batch } = decodeEvents(frame);
+    this.#requests.deliver(task, batch);
+  }
+
+  #prepare(frame: Uint8Array): void {
+    const { path, spec } = decodePreparePath(frame);
+    if (path >= preparedPathsMax) throw badFrame(`path number ${path} is not below ${preparedPathsMax}`);
+    this.#paths.set(path, latin1Of(spec));
+  }
+
+  #invoke(frame: Uint8Array): void {
+    const { query, task, request, args } = decodeInvoke(frame);
+    this.#carryOut(request, () => {
+      const values = decodeValue(args, 0, args.length, this.#requests.classes);
+      if (!Array.isArray(values)) throw badFrame("the arguments of a query are not an array");
+      this.#requests.invoke(query, task === ANY_TASK ? undefined : task, values, (error, value) => {
+        this.#open--;
+        if (error !== null) this.#fail(request, error);
+        else this.#answer(request, value);
+      });
+    });
+  }
+
+  #partitionInfo(frame: Uint8Array): void {
+    const { depot, task, request } = decodePartitionInfo(frame);
+    this.#carryOut(request, () => {
+      const { startOffset, endOffset } = this.#requests.partitionInfo(depot, task);
+      this.#open--;
+      this.#connection.send(this.#scratch.begin(ANSWER).u32(request).f64(startOffset).f64(endOffset).view());
+    });
+  }
+
+  #readDepot(frame: Uint8Array): void {
+    const { depot, task, request, from, to } = decodeReadDepot(frame);
+    this.#carryOut(request, () => {
+      const records = this.#requests.readDepot(depot, task, from, to);
+      this.#open--;
+      const writer = this.#scratch.begin(ANSWER).u32(request);
+      for (const record of records) writer.block(record);
+      this.#sendAnswer(request, writer);
+    });
+  }
+
+  #choosePartitions(frame: Uint8Array): void {
+    const choose = decodeChoosePartitions(frame, this.#requests.recordBytesMax);
+    this.#carryOut(choose.request, () => {
+      const tasks = this.#requests.choosePartitions(choose.depot, choose.records);
+      this.#open--;
+      const writer = this.#scratch.begin(ANSWER).u32(choose.request);
+      for (const task of tasks) writer.u32(task);
+      this.#connection.send(writer.view());
+    });
+  }
+
+  #chooseTask(frame: Uint8Array): void {
+    const { pstate, request, key } = decodeChooseTask(frame);
+    this.#carryOut(request, () => {
+      const task = this.#requests.chooseTask(pstate, decodeValue(key, 0, key.length, this.#requests.classes));
+      this.#open--;
+      this.#connection.send(this.#scratch.begin(ANSWER).u32(request).u32(task).view());
+    });
+  }
+
+  /** Runs a request. What it throws is its failure; BAD_FRAME and MOVED also end the connection. */
+  #carryOut(request: number, run: () => void): void {
+    if (this.#open >= requestsMax) {
+      const message = `${this.#open} requests of this connection are unanswered`;
+      return this.#fail(request, new RamaError("OVERLOADED", message));
+    }
+    this.#open++;
+    try {
+      run();
+    } catch (error) {
+      this.#open--;
+      if (error instanceof RamaError && error.code === "BAD_FRAME") throw error;
+      this.#fail(request, error);
+      // The order of a client's appends to a partition holds only if nothing is accepted after something was sent away.
+      if (error instanceof RamaError && error.code === "MOVED") this.goodbye(error);
+    }
+  }
+
+  #answer(request: number, value: unknown): void {
+    try {
+      this.#sendAnswer(request, this.#scratch.begin(ANSWER).u32(request).value(value));
+    } catch (error) {
+      this.#fail(request, error);
+    }
+  }
+
+  #sendAnswer(request: number, writer: FrameWriter): void {
+    const limit = this.#requests.answerBytesMax;
+    if (writer.length <= limit) return this.#connection.send(writer.view());
+    const message = `an answer of ${writer.length} bytes is over the limit of ${limit} (limit.answer.bytes, limit.frame.bytes)`;
+    this.#fail(request, new RamaError("TOO_LARGE", message, { bytes: writer.length, limit }));
+  }
+
+  #fail(request: number, error: unknown): void {
+    if (!(error instanceof RamaError)) this.#requests.log.error("request ended with an error", { error });
+    this.#flushDone();
+    this.#connection.send(encodeFailure(this.#scratch, request, error));
+  }
+
+  /** Closes the connection for what stands in `error`. */
+  #refuse(error: unknown): void {
+    const known = error instanceof RamaError ? error : new RamaError("INTERNAL", messageOf(error), {}, error);
+    const { log } = this.#requests;
+    if (error instanceof RamaError) log.debug("connection refused", { remote: this.#connection.remote, why: known.message });
+    else log.error("connection ended with an error", { remote: this.#connection.remote, error });
+    this.goodbye(known);
+  }
+}
+
+function notExactlyOne(count: number): RamaError {
+  return new RamaError("NOT_EXACTLY_ONE", `selectOne: the path navigates to ${count} values`, { count });
+}
