@@ -4,6 +4,7 @@
 //     assignment.json   what the worker shall run (roles/worker/assignment.ts); written before it is started
 //     process.json      pid and start time, written by the supervisor after the start
 //     status.json       written by the worker: ports and what it recovered, once it serves
+//     failure.json      written by the worker before it ends because it could not start
 //     heartbeat         written by the worker every worker.heartbeat.frequency.millis: its pid and the time
 //     data/             the worker's stores; stay when the worker is started again, go when its task is withdrawn
 import type { Disk } from "../../storage/disk.ts";
@@ -95,6 +96,19 @@ export class WorkerFiles {
   heartbeatMs(pid: number): number {
     const heartbeat = this.#read<HeartbeatFile>("heartbeat");
     return heartbeat?.pid === pid ? heartbeat.atMs : 0;
+  }
+
+  assignment<T>(): T | undefined {
+    return this.#read<T>("assignment.json");
+  }
+
+  /** Why the last start failed, as the worker said it. */
+  failure(): string | undefined {
+    return this.#read<{ message: string }>("failure.json")?.message;
+  }
+
+  writeFailure(message: string): void {
+    this.#write("failure.json", { message });
   }
 
   remove(): void {

@@ -1,0 +1,237 @@
+// The conductor: takes launches and destroys, keeps bundles, tells clients where modules are, serves the Cluster UI. Not in the way of data: while it is down
+// everything that runs goes on. All its state is in the metastore, but for the bundles in its directory.
+import { RamaError } from "../../base/errors.ts";
+import { ClusterStore } from "../../cluster/cluster-store.ts";
+import { routesOf } from "../../cluster/routes.ts";
+import type { Config } from "../../config/rama-yaml.ts";
+import type { Metastore } from "../../metastore/metastore.ts";
+import { fromNode, toNode, tree } from "../../metastore/tree.ts";
+import type { HttpServer, Platform } from "../../net/platform.ts";
+import type { Listener } from "../../net/transport.ts";
+import type { ConductorRecord } from "../../protocol/cluster-records.ts";
+import {
+  CLUSTER_STATUS,
+  type ClusterStatusAnswer,
+  DESTROY,
+  LAUNCH,
+  type LaunchRequest,
+  MODULE_STATUS,
+  type ModuleStatusAnswer,
+  PUT_BUNDLE,
+  type PutBundle,
+} from "../../protocol/conductor.ts";
+import type { PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
+import type { ObjectTable } from "../../protocol/routes.ts";
+import { GET_MODULE_NAMES, GET_PEERS, GET_ROUTES, GET_VERSION, PROTOCOL_VERSION } from "../../protocol/table.ts";
+import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
+import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
+import { RoleDirectory } from "../local-dir.ts";
+import { BundleStore } from "./bundles.ts";
+import { Operations } from "./operations.ts";
+
+export interface ConductorOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  readonly localDir: string;
+  readonly release: string;
+  readonly pid: number;
+  /** The HTTP app of port 8888, made for this conductor (http/ is handed in by the role's caller, so that tests may leave it out). */
+  readonly httpApp?: (view: ConductorView) => (request: Request) => Response | Promise<Response>;
+}
+
+/** What the UI and the HTTP API read. */
+export interface ConductorView {
+  readonly store: ClusterStore;
+  readonly bundles: BundleStore;
+  readonly release: string;
+  readonly metadata: string | null;
+  clusterStatus(): Promise<ClusterStatusAnswer>;
+  moduleStatus(name: string): Promise<ModuleStatusAnswer>;
+}
+
+interface ConductorParts {
+  readonly directory: RoleDirectory;
+  readonly metastore: Metastore;
+  readonly listener: Listener;
+  readonly http: HttpServer | undefined;
+  readonly operations: Operations;
+}
+
+export class Conductor {
+  readonly host: string;
+  readonly port: number;
+  readonly uiPort: number;
+  readonly #parts: ConductorParts;
+
+  private constructor(parts: ConductorParts, host: string, uiPort: number) {
+    this.#parts = parts;
+    this.host = host;
+    this.port = parts.listener.port;
+    this.uiPort = uiPort;
+  }
+
+  /** STORE_LOCKED, PORT_IN_USE, METASTORE_UNAVAILABLE, BAD_CONFIG: nothing is left open then. */
+  static async start(options: ConductorOptions): Promise<Conductor> {
+    const { platform, config, localDir } = options;
+    const directory = await RoleDirectory.open(platform, localDir, "conductor", options.pid);
+    const closing: (() => Promise<void>)[] = [() => directory.close()];
+    try {
+      const metastore = await openClusterMetastore(platform, config);
+      closing.push(() => metastore.close());
+      return await Conductor.#wire(options, directory, metastore, closing);
+    } catch (error) {
+      for (const close of closing.reverse()) await close();
+      throw error;
+    }
+  }
+
+  static async #wire(
+    options: ConductorOptions,
+    directory: RoleDirectory,
+    metastore: Metastore,
+    closing: (() => Promise<void>)[],
+  ): Promise<Conductor> {
+    const { platform, config, release } = options;
+    const { env } = platform;
+    const store = new ClusterStore(metastore);
+    const bundles = new BundleStore(
+      platform.disk,
+      `${directory.dir}/bundles`,
+      config.get<number>("limit.bundle.bytes"),
+    );
+    const operations = new Operations({
+      env,
+      store,
+      launchTimeoutMs: config.get<number>("supervisor.worker.launch.timeout.millis") + 10_000,
+      hasBundle: (hash) => bundles.has(hash),
+      onRemoved: async () => {
+        const hashes = (await store.modules()).flatMap((module) =>
+          module.instances.map((instance) => instance.bundleHash),
+        );
+        bundles.keepOnly(new Set(hashes));
+      },
+    });
+    const host = config.host("conductor.host", "internal");
+    const bind = bindAddress(config);
+    let uiPort = 0;
+    const view: ConductorView = {
+      store,
+      bundles,
+      release,
+      metadata: config.get<string | undefined>("cluster.metadata") ?? null,
+      clusterStatus: () => clusterStatus(view, uiPort),
+      moduleStatus: (name) => moduleStatus(store, name),
+    };
+    const http =
+      options.httpApp &&
+      (await platform.http.serve({ host: bind, port: config.get<number>("cluster.ui.port") }, options.httpApp(view)));
+    if (http) closing.push(() => http.close());
+    uiPort = http?.port ?? 0;
+    const handlers = conductorCalls(view, operations, bundles, () => uiPort);
+    const listener = await listenForCalls(
+      env,
+      platform.transport,
+      { host: bind, port: config.get<number>("conductor.port") },
+      handlers,
+    );
+    closing.push(() => listener.close());
+    const record: ConductorRecord = {
+      host,
+      port: listener.port,
+      uiPort,
+      pid: options.pid,
+      version: release,
+      startedMs: env.now(),
+    };
+    await announce(metastore, record);
+    directory.writePorts({ rpc: listener.port, ui: uiPort });
+    env.spawn("resume operations", () => operations.resume());
+    return new Conductor({ directory, metastore, listener, http, operations }, host, uiPort);
+  }
+
+  /** Takes nothing new, lets the step under way finish, closes all. */
+  async stop(): Promise<void> {
+    const { directory, metastore, listener, http, operations } = this.#parts;
+    await listener.close();
+    await http?.close();
+    await operations.close();
+    try {
+      await metastore.remove(tree.conductor);
+    } finally {
+      await metastore.close();
+      await directory.close();
+    }
+  }
+}
+
+/** Takes the place of an earlier conductor's node, whose session may not have ended yet: the directory's lock says that it is gone. */
+async function announce(metastore: Metastore, record: ConductorRecord): Promise<void> {
+  await metastore.remove(tree.conductor);
+  await metastore.create(tree.conductor, toNode(record), { ephemeral: true });
+  const version = await metastore.get(tree.version);
+  if (!version) await metastore.create(tree.version, toNode({ version: record.version }));
+  else if (fromNode<{ version: string }>(version.data).version !== record.version)
+    await metastore.set(tree.version, toNode({ version: record.version }));
+}
+
+function conductorCalls(
+  view: ConductorView,
+  operations: Operations,
+  bundles: BundleStore,
+  uiPort: () => number,
+): Map<number, ControlHandler> {
+  const { store, release } = view;
+  return new Map<number, ControlHandler>([
+    [GET_VERSION, (): VersionAnswer => ({ release, protocol: PROTOCOL_VERSION, role: "conductor" })],
+    [GET_ROUTES, (body) => routesOf(store, field(body, "moduleName", "string") as string)],
+    [GET_MODULE_NAMES, async () => ({ names: await store.moduleNames() })],
+    [
+      GET_PEERS,
+      async (): Promise<PeersAnswer> => ({
+        conductor: null,
+        supervisors: (await store.supervisors()).map((s) => `${s.host}:${s.rpcPort}`),
+      }),
+    ],
+    [
+      PUT_BUNDLE,
+      (body) => {
+        for (const name of ["offset", "total"]) field(body, name, "number");
+        if (!(body["bytes"] instanceof Uint8Array)) throw new RamaError("BAD_FRAME", "field bytes must be bytes", {});
+        field(body, "hash", "string");
+        return { done: bundles.put(body as unknown as PutBundle) };
+      },
+    ],
+    [LAUNCH, (body) => operations.launch(checkedLaunch(body))],
+    [DESTROY, (body) => operations.destroy(field(body, "moduleName", "string") as string)],
+    [MODULE_STATUS, (body) => moduleStatus(store, field(body, "moduleName", "string") as string)],
+    [CLUSTER_STATUS, () => clusterStatus(view, uiPort())],
+  ]);
+}
+
+function checkedLaunch(body: Record<string, unknown>): LaunchRequest {
+  for (const name of ["moduleName", "moduleExport", "bundleHash", "ramaVersion"]) field(body, name, "string");
+  for (const name of ["tasks", "threads", "workers", "replicationFactor"]) field(body, name, "number");
+  for (const name of ["configOverrides", "options", "objects", "dependencies"]) field(body, name, "object");
+  const request = body as unknown as LaunchRequest;
+  if (request.moduleName.length === 0 || request.moduleName.length > 500)
+    throw new RamaError("BAD_MODULE", "a module's name has 1 to 500 characters", {});
+  return request;
+}
+
+async function moduleStatus(store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {
+  const { value: module } = await store.requireModule(name);
+  const instances = module.instances;
+  const reports = await Promise.all(instances.map((instance) => store.workers(instance.id)));
+  const objects = await store.manifest<ObjectTable>(module.readTarget);
+  return {
+    module,
+    objects: objects ?? null,
+    workers: reports.flatMap((map) => [...map.values()]).sort((a, b) => a.workerIndex - b.workerIndex),
+    log: (await store.operations(name)).slice(-50),
+  };
+}
+
+async function clusterStatus(view: ConductorView, uiPort: number): Promise<ClusterStatusAnswer> {
+  const [supervisors, modules] = await Promise.all([view.store.supervisors(), view.store.modules()]);
+  return { release: view.release, metadata: view.metadata, uiPort, supervisors, modules };
+}

@@ -1,0 +1,275 @@
+// The supervisor of a node: keeps the workers that the metastore assigns to it running. It decides in `reconcile.ts`; here files, processes and the
+// metastore are read and the actions performed. A crash of it touches no worker: the next one finds them by their files and goes on.
+import { messageOf, RamaError } from "../../base/errors.ts";
+import { ClusterStore } from "../../cluster/cluster-store.ts";
+import { routesOf } from "../../cluster/routes.ts";
+import type { Config } from "../../config/rama-yaml.ts";
+import type { Metastore } from "../../metastore/metastore.ts";
+import { fromNode, toNode, tree } from "../../metastore/tree.ts";
+import type { HttpServer, Platform } from "../../net/platform.ts";
+import type { Listener } from "../../net/transport.ts";
+import type { ConductorRecord, SupervisorRecord, WorkerReport, WorkerTask } from "../../protocol/cluster-records.ts";
+import type { PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
+import { GET_MODULE_NAMES, GET_PEERS, GET_ROUTES, GET_VERSION, PROTOCOL_VERSION } from "../../protocol/table.ts";
+import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
+import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
+import { RoleDirectory } from "../local-dir.ts";
+import { BundleCache } from "./bundle-cache.ts";
+import { type Action, type ObservedWorker, type ReconcileLimits, reconcile } from "./reconcile.ts";
+import { WorkerFiles } from "./worker-files.ts";
+import { type StartWorker, WorkerPool } from "./worker-pool.ts";
+
+/** How often workers are looked at while one starts or stops, and else. */
+const busyPollMs = 20;
+const idlePollMs = 250;
+
+export interface SupervisorOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  readonly localDir: string;
+  readonly release: string;
+  readonly pid: number;
+  readonly host: string;
+  readonly startWorker: StartWorker;
+  /** REST; absent in tests that do not need it. */
+  readonly httpApp?: (view: SupervisorView) => (request: Request) => Response | Promise<Response>;
+}
+
+export interface SupervisorView {
+  readonly store: ClusterStore;
+  readonly supervisorId: string;
+  readonly release: string;
+}
+
+interface SupervisorParts {
+  readonly options: SupervisorOptions;
+  readonly id: string;
+  readonly directory: RoleDirectory;
+  readonly metastore: Metastore;
+  readonly store: ClusterStore;
+  readonly pool: WorkerPool;
+  readonly bundles: BundleCache;
+  readonly http: HttpServer | undefined;
+  readonly listener: Listener;
+}
+
+export class Supervisor {
+  readonly id: string;
+  readonly rpcPort: number;
+  readonly httpPort: number;
+  readonly #parts: SupervisorParts;
+  readonly #stop = new AbortController();
+  readonly #published = new Map<string, string>();
+  #tasks: readonly WorkerTask[] = [];
+  #tasksKnown = false;
+  #loop: Promise<void> = Promise.resolve();
+  #lastRecordMs = Number.NEGATIVE_INFINITY;
+
+  private constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.rpcPort = parts.listener.port;
+    this.httpPort = parts.http?.port ?? 0;
+  }
+
+  /** STORE_LOCKED, PORT_IN_USE, METASTORE_UNAVAILABLE, BAD_CONFIG: nothing is left open then. Workers that run are adopted. */
+  static async start(options: SupervisorOptions): Promise<Supervisor> {
+    const { platform, config } = options;
+    const directory = await RoleDirectory.open(platform, options.localDir, "supervisor", options.pid);
+    const closing: (() => Promise<void>)[] = [() => directory.close()];
+    try {
+      const metastore = await openClusterMetastore(platform, config);
+      closing.push(() => metastore.close());
+      const store = new ClusterStore(metastore);
+      const id = directory.id();
+      const bind = bindAddress(config);
+      const pool = new WorkerPool(options, directory.dir);
+      const http =
+        options.httpApp &&
+        (await platform.http.serve(
+          { host: bind, port: httpPort(config, pool) },
+          options.httpApp({ store, supervisorId: id, release: options.release }),
+        ));
+      if (http) closing.push(() => http.close());
+      const listener = await listenForCalls(
+        platform.env,
+        platform.transport,
+        { host: bind, port: 0 },
+        calls(store, metastore, options.release),
+      );
+      closing.push(() => listener.close());
+      directory.writePorts({ http: http?.port ?? 0, rpc: listener.port });
+      const bundles = new BundleCache(platform, `${directory.dir}/bundles`, metastore);
+      const supervisor = new Supervisor({ options, id, directory, metastore, store, pool, bundles, http, listener });
+      // The node of an earlier process of this directory may outlive it by its session's timeout; the lock says that the process is gone.
+      await metastore.remove(tree.supervisor(id));
+      await supervisor.#writeRecord();
+      supervisor.#begin();
+      return supervisor;
+    } catch (error) {
+      for (const close of closing.reverse()) await close();
+      throw error;
+    }
+  }
+
+  /** Leaves the workers running: they belong to the cluster, not to this process. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+    const { metastore, http, listener, directory } = this.#parts;
+    await listener.close();
+    await http?.close();
+    try {
+      await metastore.remove(tree.supervisor(this.id));
+    } finally {
+      await metastore.close();
+      await directory.close();
+    }
+  }
+
+  #begin(): void {
+    const { env } = this.#parts.options.platform;
+    env.spawn("watch assignments", () => this.#watchAssignments());
+    this.#parts.metastore.onSession((event) => {
+      if (event === "renewed") this.#lastRecordMs = Number.NEGATIVE_INFINITY;
+    });
+    this.#loop = this.#run();
+  }
+
+  async #watchAssignments(): Promise<void> {
+    const { metastore, store } = this.#parts;
+    for await (const _names of metastore.watchChildren(tree.assignments(this.id), this.#stop.signal)) {
+      this.#tasks = await store.assignments(this.id);
+      this.#tasksKnown = true;
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { env } = this.#parts.options.platform;
+    while (!this.#stop.signal.aborted) {
+      let busy = true;
+      try {
+        busy = await this.#turn();
+      } catch (error) {
+        env.log.warn("a turn of the supervisor is repeated", { error: messageOf(error) });
+        await env.sleep(500, this.#stop.signal);
+      }
+      await env.sleep(busy ? busyPollMs : idlePollMs, this.#stop.signal);
+    }
+  }
+
+  /** True while something starts or stops. */
+  async #turn(): Promise<boolean> {
+    const { env } = this.#parts.options.platform;
+    const { config } = this.#parts.options;
+    const nowMs = env.now();
+    if (env.monotonicMs() - this.#lastRecordMs >= config.get<number>("supervisor.heartbeat.frequency.millis"))
+      await this.#writeRecord();
+    // Before the tasks are known no worker may be taken for withdrawn.
+    if (!this.#tasksKnown) return true;
+    const workers = this.#parts.pool.observe();
+    const limits: ReconcileLimits = {
+      heartbeatTimeoutMs: config.get<number>("supervisor.worker.heartbeat.timeout.millis"),
+      launchTimeoutMs: config.get<number>("supervisor.worker.launch.timeout.millis"),
+      stopTimeoutMs: 10_000,
+      failedStarts: 3,
+    };
+    const actions = reconcile(this.#tasks, workers, nowMs, limits);
+    for (const action of actions) await this.#perform(action);
+    for (const task of this.#tasks) await this.#publish(task, workers.get(task.workerId));
+    const starting = [...workers.values()].some((worker) => worker.pid !== 0 && !worker.ready);
+    return starting || actions.length > 0;
+  }
+
+  async #perform(action: Action): Promise<void> {
+    const { pool, bundles, options, metastore } = this.#parts;
+    const { log } = options.platform.env;
+    switch (action.kind) {
+      case "start": {
+        const bundlePath = await bundles.path(action.task.instance.bundleHash);
+        const pid = pool.start(action.task, bundlePath);
+        log.info("worker started", { worker: action.task.workerId, module: action.task.moduleName, pid });
+        return;
+      }
+      case "terminate":
+        pool.terminate(action.workerId, action.pid);
+        return;
+      case "kill":
+        log.warn("worker killed", { worker: action.workerId, pid: action.pid, reason: action.reason });
+        options.platform.processes.signal(action.pid, "SIGKILL");
+        return;
+      case "reportFailed":
+        return;
+      case "remove": {
+        const workerIndex = pool.remove(action.workerId);
+        if (workerIndex) await metastore.remove(tree.worker(workerIndex.instanceId, workerIndex.index));
+        this.#published.delete(action.workerId);
+        log.info("worker removed", { worker: action.workerId });
+        bundles.keepOnly(new Set(this.#tasks.map((task) => task.instance.bundleHash)));
+        return;
+      }
+    }
+  }
+
+  async #publish(task: WorkerTask, worker: ObservedWorker | undefined): Promise<void> {
+    const { pool, metastore, options } = this.#parts;
+    const report = pool.report(task, worker, this.id, options.host);
+    if (!report) return;
+    const text = JSON.stringify(report);
+    if (this.#published.get(task.workerId) === text) return;
+    await writeReport(metastore, task, report);
+    this.#published.set(task.workerId, text);
+  }
+
+  async #writeRecord(): Promise<void> {
+    const { options, directory, metastore } = this.#parts;
+    const { env, disk } = options.platform;
+    const space = disk.space(directory.dir);
+    const record: SupervisorRecord = {
+      id: this.id,
+      host: options.host,
+      rpcPort: this.rpcPort,
+      httpPort: this.httpPort,
+      labels: options.config.get<string[] | undefined>("supervisor.labels") ?? [],
+      pid: options.pid,
+      version: options.release,
+      startedMs: env.now(),
+      heartbeatMs: env.now(),
+      diskFreeBytes: space.freeBytes,
+      diskTotalBytes: space.totalBytes,
+      memoryBytes: 0,
+    };
+    const path = tree.supervisor(this.id);
+    if (await metastore.get(path)) await metastore.set(path, toNode(record));
+    else await metastore.create(path, toNode(record), { ephemeral: true });
+    this.#lastRecordMs = env.monotonicMs();
+  }
+}
+
+async function writeReport(metastore: Metastore, task: WorkerTask, report: WorkerReport): Promise<void> {
+  // Not below an instance that is gone: its parent is removed last by the conductor.
+  const path = tree.worker(task.instance.id, task.workerIndex);
+  if (await metastore.get(path)) await metastore.set(path, toNode(report));
+  else await metastore.create(path, toNode(report));
+}
+
+function httpPort(config: Config, pool: WorkerPool): number {
+  return config.get<number | undefined>("supervisor.http.port") ?? pool.takeHttpPort();
+}
+
+function calls(store: ClusterStore, metastore: Metastore, release: string): Map<number, ControlHandler> {
+  return new Map<number, ControlHandler>([
+    [GET_VERSION, (): VersionAnswer => ({ release, protocol: PROTOCOL_VERSION, role: "supervisor" })],
+    [GET_ROUTES, (body) => routesOf(store, field(body, "moduleName", "string") as string)],
+    [GET_MODULE_NAMES, async () => ({ names: await store.moduleNames() })],
+    [
+      GET_PEERS,
+      async (): Promise<PeersAnswer> => {
+        const conductor = await metastore.get(tree.conductor);
+        const record = conductor && fromNode<ConductorRecord>(conductor.data);
+        const supervisors = (await store.supervisors()).map((s) => `${s.host}:${s.rpcPort}`);
+        return { conductor: record ? `${record.host}:${record.port}` : null, supervisors };
+      },
+    ],
+  ]);
+}

@@ -1,0 +1,174 @@
+// The worker processes of a supervisor: starts them with an assignment file, watches them by their files (worker-files.ts), and makes their reports.
+import type { Config } from "../../config/rama-yaml.ts";
+import { configOf } from "../../config/rama-yaml.ts";
+import type { Platform } from "../../net/platform.ts";
+import type { WorkerReport, WorkerTask } from "../../protocol/cluster-records.ts";
+import type { WorkerAssignment } from "../worker/assignment.ts";
+import type { ObservedWorker } from "./reconcile.ts";
+import { WorkerFiles } from "./worker-files.ts";
+import { WorkerPorts } from "./worker-ports.ts";
+
+/** Starts the process of a worker (the executable as `worker <assignment file>`); returns its pid. */
+export type StartWorker = (start: {
+  readonly workerId: string;
+  readonly assignmentPath: string;
+  readonly config: Config;
+}) => number;
+
+interface PoolOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  readonly host: string;
+  readonly startWorker: StartWorker;
+}
+
+/** A worker that has run for so long starts counting its starts anew. */
+const steadyMs = 60_000;
+
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #dir: string;
+  readonly #ports: WorkerPorts;
+  readonly #stopping = new Map<string, number>();
+
+  constructor(options: PoolOptions, dir: string) {
+    this.#options = options;
+    this.#dir = dir;
+    this.#ports = new WorkerPorts(options.config.get<[number, number] | 0>("supervisor.port.range"));
+    for (const workerId of WorkerFiles.list(options.platform.disk, dir)) this.#adopt(workerId);
+  }
+
+  takeHttpPort(): number {
+    return this.#ports.take("http", 1)[0]!;
+  }
+
+  observe(): Map<string, ObservedWorker> {
+    const { platform } = this.#options;
+    const observed = new Map<string, ObservedWorker>();
+    for (const workerId of WorkerFiles.list(platform.disk, this.#dir)) {
+      const files = this.#files(workerId);
+      const process = files.process();
+      const pid = process?.pid ?? 0;
+      const alive = pid !== 0 && platform.processes.alive(pid);
+      const ready = pid !== 0 && files.status(pid) !== undefined;
+      if (process && ready && alive) this.#noteReady(files, process);
+      observed.set(workerId, {
+        workerId,
+        pid,
+        alive,
+        ready,
+        startedMs: process?.startedMs ?? 0,
+        lastHeartbeatMs: pid === 0 ? 0 : files.heartbeatMs(pid),
+        starts: process?.starts ?? 0,
+        startsInARow: process?.startsInARow ?? 0,
+        everReady: process?.everReady ?? false,
+        stoppingSinceMs: this.#stopping.get(workerId) ?? 0,
+      });
+    }
+    return observed;
+  }
+
+  start(task: WorkerTask, bundlePath: string): number {
+    const { platform, config } = this.#options;
+    const files = this.#files(task.workerId);
+    const before = files.process();
+    const workerConfig = config.with(configOf(task.instance.configOverrides, "--configOverrides"));
+    const assignment = this.#assignment(task, bundlePath, workerConfig, files);
+    files.create(assignment);
+    const pid = this.#options.startWorker({
+      workerId: task.workerId,
+      assignmentPath: files.assignmentPath,
+      config: workerConfig,
+    });
+    files.writeProcess({
+      pid,
+      startedMs: platform.env.now(),
+      starts: (before?.starts ?? 0) + 1,
+      startsInARow: (before?.startsInARow ?? 0) + 1,
+      everReady: before?.everReady ?? false,
+    });
+    return pid;
+  }
+
+  terminate(workerId: string, pid: number): void {
+    if (this.#stopping.has(workerId)) return;
+    this.#stopping.set(workerId, this.#options.platform.env.now());
+    this.#options.platform.processes.signal(pid, "SIGTERM");
+  }
+
+  /** Deletes its directory with all data; returns which report goes with it. */
+  remove(workerId: string): { instanceId: string; index: number } | undefined {
+    const files = this.#files(workerId);
+    const assignment = files.assignment<WorkerAssignment>();
+    files.remove();
+    this.#ports.release(workerId);
+    this.#stopping.delete(workerId);
+    return assignment && { instanceId: assignment.instanceId, index: assignment.workerIndex };
+  }
+
+  /** undefined before the first start. */
+  report(
+    task: WorkerTask,
+    worker: ObservedWorker | undefined,
+    supervisorId: string,
+    host: string,
+  ): WorkerReport | undefined {
+    if (!worker || worker.pid === 0) return undefined;
+    const status = worker.alive ? this.#files(task.workerId).status(worker.pid) : undefined;
+    const failed = !worker.alive && !worker.everReady && worker.startsInARow >= 3;
+    return {
+      workerId: task.workerId,
+      workerIndex: task.workerIndex,
+      supervisorId,
+      host,
+      state: status ? "running" : failed ? "failed" : "starting",
+      pid: worker.pid,
+      helloPort: status?.helloPort ?? 0,
+      groupPorts: status?.groupPorts ?? {},
+      startedMs: worker.startedMs,
+      starts: worker.starts,
+      ...(status ? { recovered: status.recovered } : {}),
+      ...(failed ? { error: this.#files(task.workerId).failure() ?? "its log says why" } : {}),
+    };
+  }
+
+  #assignment(task: WorkerTask, bundlePath: string, config: Config, files: WorkerFiles): WorkerAssignment {
+    const engineThreads = Math.min(task.groups.length, config.get<number | undefined>("worker.task.threads") ?? 1);
+    const [helloPort, ...enginePorts] = this.#ports.take(task.workerId, 1 + engineThreads);
+    const { instance } = task;
+    return {
+      workerId: task.workerId,
+      moduleName: task.moduleName,
+      instanceId: instance.id,
+      moduleExport: instance.moduleExport,
+      bundlePath,
+      tasks: instance.tasks,
+      threads: instance.threads,
+      workers: instance.workers,
+      workerIndex: task.workerIndex,
+      groups: task.groups,
+      dataDir: files.dataDir,
+      workerDir: files.dir,
+      host: this.#options.host,
+      helloPort: helloPort!,
+      enginePorts,
+      config: config.toObject(),
+      options: task.options,
+    };
+  }
+
+  #noteReady(files: WorkerFiles, process: NonNullable<ReturnType<WorkerFiles["process"]>>): void {
+    const steady = this.#options.platform.env.now() - process.startedMs > steadyMs;
+    if (process.everReady && (process.startsInARow === 0 || !steady)) return;
+    files.writeProcess({ ...process, everReady: true, startsInARow: steady ? 0 : process.startsInARow });
+  }
+
+  #adopt(workerId: string): void {
+    const assignment = this.#files(workerId).assignment<WorkerAssignment>();
+    if (assignment) this.#ports.note(workerId, [assignment.helloPort, ...assignment.enginePorts]);
+  }
+
+  #files(workerId: string): WorkerFiles {
+    return WorkerFiles.of(this.#options.platform.disk, this.#dir, workerId);
+  }
+}
