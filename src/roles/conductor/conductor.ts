@@ -184,7 +184,7 @@ function conductorCalls(
   return new Map<number, ControlHandler>([
     [GET_VERSION, (): VersionAnswer => ({ release, protocol: PROTOCOL_VERSION, role: "conductor" })],
     [GET_ROUTES, (body) => routesOf(store, field(body, "moduleName", "string") as string)],
-    [GET_MODULE_NAMES, async () => ({ names: await store.moduleNames() })],
+    [GET_MODULE_NAMES, () => store.moduleNames()],
     [
       GET_PEERS,
       async (): Promise<PeersAnswer> => ({

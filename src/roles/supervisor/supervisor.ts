@@ -1,6 +1,6 @@
 // The supervisor of a node: keeps the workers that the metastore assigns to it running. It decides in `reconcile.ts`; here files, processes and the
 // metastore are read and the actions performed. A crash of it touches no worker: the next one finds them by their files and goes on.
-import { messageOf, RamaError } from "../../base/errors.ts";
+import { messageOf } from "../../base/errors.ts";
 import { ClusterStore } from "../../cluster/cluster-store.ts";
 import { routesOf } from "../../cluster/routes.ts";
 import type { Config } from "../../config/rama-yaml.ts";
@@ -16,7 +16,6 @@ import { type ControlHandler, field, listenForCalls } from "../control-calls.ts"
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleCache } from "./bundle-cache.ts";
 import { type Action, type ObservedWorker, type ReconcileLimits, reconcile } from "./reconcile.ts";
-import { WorkerFiles } from "./worker-files.ts";
 import { type StartWorker, WorkerPool } from "./worker-pool.ts";
 
 /** How often workers are looked at while one starts or stops, and else. */
@@ -30,6 +29,8 @@ export interface SupervisorOptions {
   readonly release: string;
   readonly pid: number;
   readonly host: string;
+  /** The release's `lib/`: its `.js` files are importable by module code. */
+  readonly libDir: string;
   readonly startWorker: StartWorker;
   /** REST; absent in tests that do not need it. */
   readonly httpApp?: (view: SupervisorView) => (request: Request) => Response | Promise<Response>;
@@ -83,7 +84,10 @@ export class Supervisor {
       const store = new ClusterStore(metastore);
       const id = directory.id();
       const bind = bindAddress(config);
-      const pool = new WorkerPool(options, directory.dir);
+      const rpcPort = 0;
+      const conductor = `${config.host("conductor.host", "internal")}:${config.get<number>("conductor.port")}`;
+      const routeServers = () => [`${options.host}:${rpcPort}`, conductor];
+      const pool = new WorkerPool({ ...options, routeServers }, directory.dir);
       const http =
         options.httpApp &&
         (await platform.http.serve(
@@ -261,7 +265,7 @@ function calls(store: ClusterStore, metastore: Metastore, release: string): Map<
   return new Map<number, ControlHandler>([
     [GET_VERSION, (): VersionAnswer => ({ release, protocol: PROTOCOL_VERSION, role: "supervisor" })],
     [GET_ROUTES, (body) => routesOf(store, field(body, "moduleName", "string") as string)],
-    [GET_MODULE_NAMES, async () => ({ names: await store.moduleNames() })],
+    [GET_MODULE_NAMES, () => store.moduleNames()],
     [
       GET_PEERS,
       async (): Promise<PeersAnswer> => {

@@ -3,6 +3,7 @@ import type { Config } from "../../config/rama-yaml.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import type { WorkerReport, WorkerTask } from "../../protocol/cluster-records.ts";
+import { bindAddress } from "../cluster-settings.ts";
 import type { WorkerAssignment } from "../worker/assignment.ts";
 import type { ObservedWorker } from "./reconcile.ts";
 import { WorkerFiles } from "./worker-files.ts";
@@ -19,6 +20,9 @@ interface PoolOptions {
   readonly platform: Platform;
   readonly config: Config;
   readonly host: string;
+  readonly libDir: string;
+  /** host:port of those who tell routes: this supervisor first, then the conductor. */
+  readonly routeServers: () => readonly string[];
   readonly startWorker: StartWorker;
 }
 
@@ -40,6 +44,10 @@ export class WorkerPool {
 
   takeHttpPort(): number {
     return this.#ports.take("http", 1)[0]!;
+  }
+
+  takeRpcPort(): number {
+    return this.#ports.take("rpc", 1)[0]!;
   }
 
   observe(): Map<string, ObservedWorker> {
@@ -134,7 +142,6 @@ export class WorkerPool {
 
   #assignment(task: WorkerTask, bundlePath: string, config: Config, files: WorkerFiles): WorkerAssignment {
     const engineThreads = Math.min(task.groups.length, config.get<number | undefined>("worker.task.threads") ?? 1);
-    const [helloPort, ...enginePorts] = this.#ports.take(task.workerId, 1 + engineThreads);
     const { instance } = task;
     return {
       workerId: task.workerId,
@@ -142,18 +149,18 @@ export class WorkerPool {
       instanceId: instance.id,
       moduleExport: instance.moduleExport,
       bundlePath,
+      libDir: this.#options.libDir,
       tasks: instance.tasks,
       threads: instance.threads,
       workers: instance.workers,
       workerIndex: task.workerIndex,
       groups: task.groups,
       dataDir: files.dataDir,
-      workerDir: files.dir,
-      host: this.#options.host,
-      helloPort: helloPort!,
-      enginePorts,
+      bindHost: bindAddress(this.#options.config),
+      ports: this.#ports.take(task.workerId, 1 + engineThreads),
       config: config.toObject(),
       options: task.options,
+      routeServers: this.#options.routeServers(),
     };
   }
 
@@ -165,7 +172,7 @@ export class WorkerPool {
 
   #adopt(workerId: string): void {
     const assignment = this.#files(workerId).assignment<WorkerAssignment>();
-    if (assignment) this.#ports.note(workerId, [assignment.helloPort, ...assignment.enginePorts]);
+    if (assignment) this.#ports.note(workerId, assignment.ports);
   }
 
   #files(workerId: string): WorkerFiles {
