@@ -1,0 +1,122 @@
+// An engine thread as the worker's main thread sees it.
+import type { Env } from "../../base/env.ts";
+import { RamaError } from "../../base/errors.ts";
+import { failureOf } from "../../protocol/failure.ts";
+import type { EngineStatus } from "../../task/engine-api.ts";
+import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
+
+export interface ThreadPort {
+  post(message: ToEngine): void;
+}
+
+/** `onEnd` is told when the thread ends by itself or by an error that nobody caught. */
+export type StartThread = (onMessage: (message: FromEngine) => void, onEnd: (reason: string) => void) => ThreadPort;
+
+/** Engine threads as Bun's workers; `entry` is the file that starts `EngineThread`. */
+export function bunThread(entry: URL | string): StartThread {
+  return (onMessage, onEnd) => {
+    const worker = new globalThis.Worker(entry);
+    worker.addEventListener("message", (event) => onMessage((event as MessageEvent<FromEngine>).data));
+    worker.addEventListener("error", (event) => onEnd((event as ErrorEvent).message));
+    worker.addEventListener("close", () => onEnd("the thread ended"));
+    return { post: (message) => worker.postMessage(message) };
+  };
+}
+
+type Ready = Extract<FromEngine, { kind: "ready" }>;
+
+/** A thread that has not closed its store by then is left behind. */
+const closeTimeoutMs = 8_000;
+const statusTimeoutMs = 5_000;
+
+export class EngineHandle {
+  readonly stuckNote: SharedArrayBuffer;
+  readonly opened: Promise<Ready>;
+  ready: Ready | undefined;
+  /** Called when the thread ends without having been asked to. */
+  onFailed: (error: RamaError) => void = () => {};
+  readonly #env: Env;
+  readonly #thread: ThreadPort;
+  readonly #statuses = new Map<number, (status: EngineStatus) => void>();
+  #nextRequest = 1;
+  #settle!: { resolve: (ready: Ready) => void; reject: (error: RamaError) => void };
+  #onClosed: (() => void) | undefined;
+  #ended = false;
+
+  constructor(env: Env, start: StartThread, open: OpenEngine) {
+    this.#env = env;
+    this.stuckNote = open.stuckNote;
+    this.opened = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.opened.catch(() => {});
+    this.#thread = start(
+      (message) => this.#onMessage(message),
+      (reason) => this.#onEnd(reason),
+    );
+    this.#thread.post(open);
+  }
+
+  post(message: ToEngine): void {
+    if (!this.#ended) this.#thread.post(message);
+  }
+
+  status(): Promise<EngineStatus> {
+    return new Promise((resolve, reject) => {
+      const request = this.#nextRequest++;
+      const timer = this.#env.setTimer(statusTimeoutMs, () => {
+        this.#statuses.delete(request);
+        reject(new RamaError("TIMEOUT", `an engine thread did not answer within ${statusTimeoutMs} ms`));
+      });
+      this.#statuses.set(request, (status) => {
+        timer.cancel();
+        resolve(status);
+      });
+      this.post({ kind: "status", request });
+    });
+  }
+
+  close(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#env.setTimer(closeTimeoutMs, () => {
+        this.#env.log.error("an engine thread did not close its store in time", { timeoutMs: closeTimeoutMs });
+        resolve();
+      });
+      this.#onClosed = () => {
+        timer.cancel();
+        resolve();
+      };
+      this.post({ kind: "close" });
+    });
+  }
+
+  #onMessage(message: FromEngine): void {
+    switch (message.kind) {
+      case "ready":
+        this.ready = message;
+        this.#settle.resolve(message);
+        return;
+      case "failed":
+        this.#ended = true;
+        this.#settle.reject(failureOf(message.failure));
+        return;
+      case "status":
+        this.#statuses.get(message.request)?.(message.status);
+        this.#statuses.delete(message.request);
+        return;
+      case "closed":
+        this.#ended = true;
+        this.#onClosed?.();
+    }
+  }
+
+  #onEnd(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const error = new RamaError("INTERNAL", `an engine thread ended: ${reason}`);
+    this.#settle.reject(error);
+    if (this.#onClosed !== undefined) this.#onClosed();
+    else this.onFailed(error);
+  }
+}

@@ -1,0 +1,64 @@
+// An engine with its port and its way to the other engines: what an engine thread of a worker holds, and what the in-process cluster holds once per worker.
+import type { Env } from "../../base/env.ts";
+import type { ClassRegistry } from "../../base/values.ts";
+import type { Address, Transport } from "../../net/transport.ts";
+import type { Engine } from "../../task/engine.ts";
+import type { EngineOptions } from "../../task/engine-api.ts";
+import { openEngine } from "../../topology/open-engine.ts";
+import { EngineRouter } from "./router.ts";
+import { EngineServer } from "./server.ts";
+
+export interface EngineHostOptions extends Omit<EngineOptions, "router" | "classes"> {
+  readonly transport: Transport;
+  readonly classes: ClassRegistry;
+  /** Where to listen; port 0 takes a free one. */
+  readonly address: Address;
+  readonly release: string;
+  readonly recordBytesMax: number;
+  readonly answerBytesMax: number;
+  /** The engine that owns a task, as far as known. */
+  readonly addressOf: (task: number) => Address | undefined;
+}
+
+export class EngineHost {
+  readonly engine: Engine;
+  readonly address: Address;
+  readonly #server: EngineServer;
+  readonly #router: EngineRouter;
+  readonly #env: Env;
+
+  private constructor(env: Env, engine: Engine, address: Address, server: EngineServer, router: EngineRouter) {
+    this.#env = env;
+    this.engine = engine;
+    this.address = address;
+    this.#server = server;
+    this.#router = router;
+  }
+
+  static async open(options: EngineHostOptions): Promise<EngineHost> {
+    const { env, transport, info, address, release, addressOf } = options;
+    const router = new EngineRouter({
+      env,
+      transport,
+      release,
+      moduleInstanceId: info.moduleInstanceId,
+      addressOf,
+    });
+    const engine = await openEngine({ ...options, router });
+    const server = new EngineServer({ ...options, engine });
+    try {
+      return new EngineHost(env, engine, await server.listen(address), server, router);
+    } catch (error) {
+      await engine.close();
+      throw error;
+    }
+  }
+
+  /** No new work, then the engine drains, flushes and closes its store. */
+  async close(): Promise<void> {
+    await this.#server.close();
+    this.#router.close();
+    await this.engine.close();
+    this.#env.log.debug("engine closed", { port: this.address.port });
+  }
+}

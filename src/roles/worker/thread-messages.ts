@@ -1,0 +1,36 @@
+// What a worker's main thread and its engine threads tell each other (structured clones over postMessage). Requests and their answers carry a number.
+import type { EngineStatus } from "../../task/engine-api.ts";
+import type { GroupAddress, ObjectTable } from "../../protocol/routes.ts";
+import type { OptionSetting } from "../../protocol/cluster-records.ts";
+import type { WorkerAssignment } from "./assignment.ts";
+
+export interface OpenEngine {
+  readonly kind: "open";
+  readonly assignment: WorkerAssignment;
+  readonly engine: number;
+  readonly groups: readonly number[];
+  readonly dir: string;
+  readonly release: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly stuckNote: SharedArrayBuffer;
+}
+
+export type ToEngine =
+  | OpenEngine
+  /** Where the task groups of the module are; by group. */
+  | { readonly kind: "groups"; readonly groups: readonly GroupAddress[] }
+  | { readonly kind: "options"; readonly settings: readonly OptionSetting[] }
+  | { readonly kind: "status"; readonly request: number }
+  | { readonly kind: "close" };
+
+export type FromEngine =
+  | {
+      readonly kind: "ready";
+      readonly port: number;
+      readonly recovered: { readonly entries: number; readonly tornBytes: number; readonly ms: number };
+      readonly objects: ObjectTable;
+    }
+  | { readonly kind: "failed"; readonly failure: string }
+  | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
+  | { readonly kind: "closed" };

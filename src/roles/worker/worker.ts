@@ -1,0 +1,234 @@
+// A worker process: starts the engine threads that its assignment asks for, answers on the hello port, tells the supervisor through files that it lives, and stops in
+// order. The data path does not pass through here: clients and other engines talk to the engine threads' own ports.
+import { decodeControl, encodeControl } from "../../base/codec.ts";
+import type { Timer } from "../../base/env.ts";
+import { messageOf, RamaError } from "../../base/errors.ts";
+import { configOf, type Config } from "../../config/rama-yaml.ts";
+import type { Platform } from "../../net/platform.ts";
+import { RpcClient } from "../../net/rpc.ts";
+import type { Listener } from "../../net/transport.ts";
+import type { VersionAnswer } from "../../protocol/control.ts";
+import { WORKER_STATUS } from "../../protocol/conductor.ts";
+import { type GroupAddress, type ModuleRoutes, moduleRoutes } from "../../protocol/routes.ts";
+import { GET_ROUTES, GET_VERSION, PROTOCOL_VERSION } from "../../protocol/table.ts";
+import { readStuckNote, stuckNoteBytes } from "../../task/stuck-note.ts";
+import { listenForCalls } from "../control-calls.ts";
+import { WorkerFiles } from "../supervisor/worker-files.ts";
+import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
+import { EngineHandle, type StartThread } from "./engine-handle.ts";
+
+export interface WorkerOptions {
+  readonly platform: Platform;
+  readonly assignment: WorkerAssignment;
+  readonly release: string;
+  readonly pid: number;
+  /** Starts an engine thread: `bunThread(new URL("./engine-main.ts", import.meta.url))`. */
+  readonly startThread: StartThread;
+  /** Ends the process at once; for a thread that user code holds. */
+  readonly abort: (reason: string) => void;
+}
+
+const peersEveryMs = 500;
+const stuckCheckMs = 1_000;
+
+/** Resolves when the worker serves. Rejects, with `failure.json` written, when it cannot. */
+export async function runWorker(options: WorkerOptions): Promise<Worker> {
+  const worker = new Worker(options);
+  try {
+    await worker.start();
+    return worker;
+  } catch (error) {
+    new WorkerFiles(options.platform.disk, options.assignment.workerDir).writeFailure(messageOf(error));
+    await worker.close();
+    throw error;
+  }
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #config: Config;
+  readonly #files: WorkerFiles;
+  readonly #engines: EngineHandle[] = [];
+  /** By task group of the whole module; port 0: not known. */
+  #groups: GroupAddress[] = [];
+  #routesVersion = 1;
+  #listener: Listener | undefined;
+  #heartbeat: Timer | undefined;
+  #stuckCheck: Timer | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    const { assignment, platform } = options;
+    this.#config = configOf(assignment.config, "the worker's settings");
+    this.#files = new WorkerFiles(platform.disk, assignment.workerDir);
+    this.#groups = Array.from({ length: assignment.threads }, () => ({ host: "", port: 0 }));
+  }
+
+  async start(): Promise<void> {
+    const { assignment, platform, release } = this.#options;
+    const { env } = platform;
+    const table = this.#engineTable();
+    this.#beat();
+    await Promise.all(table.engines.map((engine, i) => this.#startEngine(engine.store, engine.groups, i)));
+    this.#tellGroups();
+    this.#listener = await listenForCalls(
+      env,
+      platform.transport,
+      { host: assignment.host, port: assignment.helloPort },
+      new Map<number, () => unknown>([
+        [GET_VERSION, () => ({ release, protocol: PROTOCOL_VERSION, role: "worker" }) satisfies VersionAnswer],
+        [GET_ROUTES, () => this.#routes()],
+        [WORKER_STATUS, () => this.#status()],
+      ]),
+    );
+    const recovered = this.#recovered();
+    env.log.info("worker serves", { worker: assignment.workerId, module: assignment.moduleName, ...recovered });
+    const groupPorts = Object.fromEntries(assignment.groups.map((group) => [group, this.#groups[group]!.port]));
+    this.#files.writeStatus({ pid: this.#options.pid, helloPort: this.#listener.port, groupPorts, recovered });
+    this.#watchStuck();
+    if (assignment.workers > 1) env.spawn("routes to other workers", () => this.#followPeers());
+  }
+
+  /** No new work, acks out, flush, close. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeNow();
+    return this.#closing;
+  }
+
+  async #closeNow(): Promise<void> {
+    this.#stuckCheck?.cancel();
+    await Promise.all(this.#engines.map((engine) => engine.close()));
+    await this.#listener?.close();
+    this.#heartbeat?.cancel();
+  }
+
+  /** What the first start decided; a worker with stores keeps its division for ever. */
+  #engineTable(): EngineTable {
+    const { assignment, platform } = this.#options;
+    const path = `${assignment.dataDir}/engines.json`;
+    if (platform.disk.exists(path)) {
+      return JSON.parse(new TextDecoder().decode(platform.disk.readFile(path))) as EngineTable;
+    }
+    const table = dealGroups(assignment.groups, assignment.enginePorts.length);
+    platform.disk.mkdir(assignment.dataDir);
+    platform.disk.writeFile(path, new TextEncoder().encode(JSON.stringify(table)));
+    return table;
+  }
+
+  async #startEngine(store: string, groups: readonly number[], index: number): Promise<void> {
+    const { assignment, release, platform, startThread } = this.#options;
+    const engine = new EngineHandle(platform.env, startThread, {
+      kind: "open",
+      assignment,
+      engine: index,
+      groups,
+      dir: `${assignment.dataDir}/${store}`,
+      release,
+      port: assignment.enginePorts[index] ?? 0,
+      stuckNote: new SharedArrayBuffer(stuckNoteBytes),
+    });
+    this.#engines.push(engine);
+    const { port } = await engine.opened;
+    engine.onFailed = (error) => this.#options.abort(`engine thread ${index}: ${error.message}`);
+    for (const group of groups) this.#groups[group] = { host: assignment.host, port };
+  }
+
+  #tellGroups(): void {
+    for (const engine of this.#engines) engine.post({ kind: "groups", groups: this.#groups });
+  }
+
+  #recovered(): { entries: number; tornBytes: number; ms: number } {
+    const total = { entries: 0, tornBytes: 0, ms: 0 };
+    for (const { ready } of this.#engines) {
+      if (ready === undefined) continue;
+      total.entries += ready.recovered.entries;
+      total.tornBytes += ready.recovered.tornBytes;
+      total.ms = Math.max(total.ms, ready.recovered.ms);
+    }
+    return total;
+  }
+
+  #routes(): ModuleRoutes {
+    const objects = this.#engines[0]?.ready?.objects;
+    if (objects === undefined) throw new RamaError("MODULE_NOT_RUNNING", "the worker is starting");
+    return moduleRoutes(instanceInfo(this.#options.assignment), objects, this.#groups, this.#routesVersion);
+  }
+
+  async #status(): Promise<unknown> {
+    const { workerId, instanceId } = this.#options.assignment;
+    const engines = await Promise.all(this.#engines.map((engine) => engine.status()));
+    return { workerId, instanceId, engines };
+  }
+
+  #beat(): void {
+    const { platform, pid } = this.#options;
+    const every = this.#config.get<number>("worker.heartbeat.frequency.millis");
+    this.#files.writeHeartbeat({ pid, atMs: platform.env.now() });
+    this.#heartbeat = platform.env.setTimer(every, () => this.#beat());
+  }
+
+  /** User code that never returns: says what runs, and ends the process. */
+  #watchStuck(): void {
+    const { env } = this.#options.platform;
+    const limitMs = this.#config.get<number>("worker.stuck.event.seconds") * 1000;
+    const seen = this.#engines.map(() => ({ turn: -1, since: env.monotonicMs() }));
+    const check = (): void => {
+      this.#engines.forEach((engine, i) => {
+        const note = readStuckNote(engine.stuckNote);
+        const last = seen[i]!;
+        if (!note.running || note.turn !== last.turn) seen[i] = { turn: note.turn, since: env.monotonicMs() };
+        else if (env.monotonicMs() - last.since > limitMs) {
+          env.log.error("user code holds an engine thread", { engine: i, seconds: limitMs / 1000, ...note });
+          this.#options.abort(`user code holds engine thread ${i} for more than ${limitMs / 1000} s`);
+        }
+      });
+      this.#stuckCheck = env.setTimer(stuckCheckMs, check);
+    };
+    this.#stuckCheck = env.setTimer(stuckCheckMs, check);
+  }
+
+  /** Asks where the other workers' groups are, until the worker stops. */
+  async #followPeers(): Promise<void> {
+    const { platform, assignment } = this.#options;
+    const { env, transport } = platform;
+    const servers = (assignment.routeServers ?? this.#conductor()).map((server) => {
+      const colon = server.lastIndexOf(":");
+      return new RpcClient(env, transport, { host: server.slice(0, colon), port: Number(server.slice(colon + 1)) });
+    });
+    const ask = encodeControl({ moduleName: assignment.moduleName, side: "internal" });
+    while (this.#closing === undefined) {
+      for (const server of servers) {
+        try {
+          this.#learnGroups(decodeControl(await server.call(GET_ROUTES, ask, 5_000)) as ModuleRoutes);
+          break;
+        } catch (error) {
+          if (!(error instanceof RamaError)) throw error;
+          env.log.debug("routes are not known", { error });
+        }
+      }
+      await env.sleep(peersEveryMs);
+    }
+    for (const server of servers) server.close();
+  }
+
+  #learnGroups(routes: ModuleRoutes): void {
+    const { assignment } = this.#options;
+    if (routes.moduleInstanceId !== assignment.instanceId) return;
+    const own = new Set(assignment.groups);
+    const changed = routes.groups.filter((address, group) => {
+      const known = this.#groups[group];
+      if (own.has(group) || (known?.host === address.host && known.port === address.port)) return false;
+      this.#groups[group] = address;
+      return true;
+    });
+    if (changed.length === 0) return;
+    this.#routesVersion = Math.max(this.#routesVersion + 1, routes.version);
+    this.#tellGroups();
+  }
+
+  #conductor(): string[] {
+    if (!this.#config.isSet("conductor.host")) return [];
+    return [`${this.#config.host("conductor.host", "internal")}:${this.#config.get<number>("conductor.port")}`];
+  }
+}
