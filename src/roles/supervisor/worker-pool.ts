@@ -143,6 +143,7 @@ export class WorkerPool {
   #assignment(task: WorkerTask, bundlePath: string, config: Config, files: WorkerFiles): WorkerAssignment {
     const engineThreads = Math.min(task.groups.length, config.get<number | undefined>("worker.task.threads") ?? 1);
     const { instance } = task;
+    const [helloPort, ...enginePorts] = this.#ports.take(task.workerId, 1 + engineThreads);
     return {
       workerId: task.workerId,
       moduleName: task.moduleName,
@@ -156,8 +157,11 @@ export class WorkerPool {
       workerIndex: task.workerIndex,
       groups: task.groups,
       dataDir: files.dataDir,
+      workerDir: files.dir,
+      host: this.#options.host,
       bindHost: bindAddress(this.#options.config),
-      ports: this.#ports.take(task.workerId, 1 + engineThreads),
+      helloPort: helloPort!,
+      enginePorts,
       config: config.toObject(),
       options: task.options,
       routeServers: this.#options.routeServers(),
@@ -172,7 +176,7 @@ export class WorkerPool {
 
   #adopt(workerId: string): void {
     const assignment = this.#files(workerId).assignment<WorkerAssignment>();
-    if (assignment) this.#ports.note(workerId, assignment.ports);
+    if (assignment) this.#ports.note(workerId, [assignment.helloPort, ...assignment.enginePorts]);
   }
 
   #files(workerId: string): WorkerFiles {

@@ -23,8 +23,10 @@ export interface WorkerAssignment {
   readonly dataDir: string;
   /** Where the worker's own files are (`roles/supervisor/worker-files.ts`). */
   readonly workerDir: string;
-  /** Address to listen on. */
+  /** Name that others reach the worker by. */
   readonly host: string;
+  /** Address to listen on; `host` when left out. */
+  readonly bindHost?: string;
   /** 0 takes a free one. */
   readonly helloPort: number;
   /** One per engine thread; 0 takes a free one. Their number counts at the first start only. */

@@ -78,7 +78,7 @@ export class EngineThread {
       );
       this.#host = await EngineHost.open({
         ...this.#options.platform,
-        address: { host: assignment.host, port: open.port },
+        address: { host: assignment.bindHost ?? assignment.host, port: open.port },
         dir: open.dir,
         module,
         classes,

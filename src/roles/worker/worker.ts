@@ -75,7 +75,7 @@ export class Worker {
     this.#listener = await listenForCalls(
       env,
       platform.transport,
-      { host: assignment.host, port: assignment.helloPort },
+      { host: assignment.bindHost ?? assignment.host, port: assignment.helloPort },
       new Map<number, () => unknown>([
         [GET_VERSION, () => ({ release, protocol: PROTOCOL_VERSION, role: "worker" }) satisfies VersionAnswer],
         [GET_ROUTES, () => this.#routes()],
