@@ -1,0 +1,129 @@
+// What an engine is given and what it is asked. Called by `roles/worker/server.ts` and by the in-process cluster.
+import type { Env } from "../base/env.ts";
+import type { RamaError } from "../base/errors.ts";
+import type { ClassRegistry } from "../base/values.ts";
+import type { AckLevelName, CompiledModule } from "../dataflow/compiled.ts";
+import type { ModuleInstanceInfo } from "../module/definition.ts";
+import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { KvOpener } from "../storage/kv.ts";
+
+/** Takes frames to the engine that owns a task; hops inside an engine never reach it. What it cannot deliver it drops: timeouts find that. */
+export interface Router {
+  send(task: number, frame: Uint8Array): void;
+}
+
+/** The present value of an option. `object` is the topology, depot or PState that the most specific setting would name. */
+export interface OptionLookup {
+  get(name: string, object?: string): unknown;
+}
+
+export interface EngineOptions {
+  readonly env: Env;
+  readonly disk: Disk;
+  readonly kv: KvOpener;
+  /** Directory of the engine's store; created where missing. */
+  readonly dir: string;
+  readonly module: CompiledModule;
+  readonly info: ModuleInstanceInfo;
+  /** Task groups that this engine carries. */
+  readonly groups: readonly number[];
+  readonly router: Router;
+  readonly options: OptionLookup;
+  /** Classes and serializations of the module. */
+  readonly classes?: ClassRegistry;
+  /** Appears in log lines: which engine of which worker. */
+  readonly instanceTag: string;
+  /** No tick comes by itself; `tick` makes one. */
+  readonly manualTicks?: boolean;
+  /** What task globals get from `getClusterRetriever()`. */
+  readonly clusterRetriever?: () => unknown;
+  /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */
+  readonly stuckNote?: SharedArrayBuffer;
+  /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */
+  readonly onBroken?: (error: RamaError) => void;
+  /** Lines of `Ops.PRINTLN`; default: the log. */
+  readonly print?: (line: string) => void;
+}
+
+export interface EngineRecovery {
+  readonly entries: number;
+  readonly tornBytes: number;
+  readonly ms: number;
+}
+
+/**
+ * `error`: nothing of the batch is stored, or (APPEND_OUTCOME_UNKNOWN) that is not known. `offset` is that of the first record, -1 with level "none". `ackReturns` has one entry per
+ * record, or is null when none returned anything. `failures` maps the index of a record to its PROCESSING_FAILED: stored, and retried by its source's mode.
+ */
+export type AppendReply = (
+  error: RamaError | null,
+  offset: number,
+  ackReturns: (Record<string, unknown> | null)[] | null,
+  failures: ReadonlyMap<number, RamaError> | null,
+) => void;
+
+export interface AppendToken {
+  /** 16 bytes. */
+  readonly client: Uint8Array;
+  /** Sequence of the first record; a batch is sent again exactly as it was. */
+  readonly seq: number;
+}
+
+export interface EngineAppend {
+  readonly depot: number;
+  readonly task: number;
+  readonly token: AppendToken | null;
+  /** (u32 little-endian length | value bytes)*. The engine keeps the bytes. */
+  readonly records: Uint8Array;
+  readonly count: number;
+  readonly level: AckLevelName;
+  readonly reply: AppendReply;
+}
+
+export interface EngineSelect {
+  readonly pstate: number;
+  readonly task: number;
+  readonly select: (root: PathRoot, session: ReadSession) => unknown[];
+  readonly reply: (error: RamaError | null, rows: unknown[]) => void;
+}
+
+export interface EngineInvoke {
+  /** Index of the query topology in the module. */
+  readonly query: number;
+  readonly args: readonly unknown[];
+  /** Start task; chosen by the topology when absent. */
+  readonly task?: number;
+  readonly reply: (error: RamaError | null, value: unknown) => void;
+}
+
+export interface TopologyStatus {
+  readonly name: string;
+  readonly kind: "stream" | "microbatch" | "query";
+  readonly paused: boolean;
+  /** Records that succeeded, each once, over all tasks of this engine. Queries: invokes. */
+  readonly processed: number;
+  /** Records (invokes) that have been started and have not ended. */
+  readonly executing: number;
+  readonly failures: number;
+  readonly lastError: string | null;
+}
+
+export interface EngineStatus {
+  readonly groups: readonly {
+    readonly group: number;
+    readonly end: number;
+    readonly durable: number;
+    readonly applied: number;
+  }[];
+  readonly depots: readonly {
+    readonly name: string;
+    readonly task: number;
+    readonly startOffset: number;
+    readonly endOffset: number;
+  }[];
+  readonly pstates: readonly { readonly name: string }[];
+  readonly topologies: readonly TopologyStatus[];
+  readonly logBytes: number;
+  readonly failed: string | null;
+}

@@ -1,0 +1,198 @@
+// What engines of one module instance send each other. Both sides run the same module version, so code is named by (topology, stage) numbers.
+//   frame    := message*
+//   message  := 1 event:   topology | stage | task | start task | tree | event | value of the vars (an array)
+//             | 2 ack:     topology | tree | answer | count, values returned
+//             | 3 failure: topology | tree | failure text
+//             | 4 call:    query | start task | caller's task | call | value of the arguments (an array)
+//             | 5 result:  call | 0, value of the result  or  1, failure text
+//             | 6 forget:  topology | start task | tree              (a query invoke has ended)
+// Numbers are varints, `tree`, `event`, `answer` and `call` f64; text is length and UTF-8. All messages of a turn to one task stand in one frame, in order.
+// An ack, failure or result is addressed to the task where the tree or call began.
+// Example: ack of topology 0, tree 7, answer 5, nothing returned: 02 00 0000000000001c40 0000000000001440 00.
+import { RamaError } from "../base/errors.ts";
+import { ByteReader, ByteWriter } from "../base/value-codec.ts";
+import type { ClassRegistry } from "../base/values.ts";
+import { failureOf, failureText } from "../protocol/failure.ts";
+
+const EVENT = 1;
+const ACK = 2;
+const FAILURE = 3;
+const CALL = 4;
+const RESULT = 5;
+const FORGET = 6;
+
+export interface TreeRef {
+  /** Start task of the tree. */
+  readonly task: number;
+  readonly tree: number;
+}
+
+export interface EventReceiver {
+  event(topology: number, stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void;
+  ack(topology: number, task: number, tree: number, answer: number, returns: unknown[]): void;
+  failure(topology: number, task: number, tree: number, error: RamaError): void;
+  call(query: number, task: number, callerTask: number, call: number, args: unknown[]): void;
+  result(call: number, error: RamaError | null, value: unknown): void;
+  forget(topology: number, ref: TreeRef): void;
+}
+
+/** Gathers the messages of one turn by destination task. */
+export class EventSender {
+  readonly #open = new Map<number, ByteWriter>();
+  readonly #free: ByteWriter[] = [];
+
+  constructor(
+    readonly send: (task: number, frame: Uint8Array) => void,
+    readonly classes: ClassRegistry | undefined,
+  ) {}
+
+  #writer(task: number): ByteWriter {
+    let writer = this.#open.get(task);
+    if (writer === undefined) {
+      writer = this.#free.pop() ?? new ByteWriter(1024, this.classes);
+      writer.reset();
+      this.#open.set(task, writer);
+    }
+    return writer;
+  }
+
+  /** A message that cannot be encoded (NOT_SERIALIZABLE) leaves no trace. */
+  #message(task: number, write: (writer: ByteWriter) => void): void {
+    const writer = this.#writer(task);
+    const start = writer.length;
+    try {
+      write(writer);
+    } catch (error) {
+      writer.length = start;
+      writer.depth = 0;
+      throw error;
+    }
+  }
+
+  event(topology: number, stage: number, task: number, ref: TreeRef, event: number, vars: Uint8Array): void {
+    const writer = this.#writer(task);
+    writer.u8(EVENT);
+    writer.varint(topology);
+    writer.varint(stage);
+    writer.varint(task);
+    writer.varint(ref.task);
+    writer.f64(ref.tree);
+    writer.f64(event);
+    writer.raw(vars);
+  }
+
+  ack(topology: number, ref: TreeRef, answer: number, returns: readonly unknown[]): void {
+    this.#message(ref.task, (writer) => {
+      writer.u8(ACK);
+      writer.varint(topology);
+      writer.f64(ref.tree);
+      writer.f64(answer);
+      writer.varint(returns.length);
+      for (const value of returns) writer.writeValue(value);
+    });
+  }
+
+  failure(topology: number, ref: TreeRef, error: RamaError): void {
+    this.#message(ref.task, (writer) => {
+      writer.u8(FAILURE);
+      writer.varint(topology);
+      writer.f64(ref.tree);
+      writer.text(failureText(error));
+    });
+  }
+
+  call(query: number, task: number, callerTask: number, call: number, args: readonly unknown[]): void {
+    this.#message(task, (writer) => {
+      writer.u8(CALL);
+      writer.varint(query);
+      writer.varint(task);
+      writer.varint(callerTask);
+      writer.f64(call);
+      writer.writeValue(args);
+    });
+  }
+
+  result(callerTask: number, call: number, error: RamaError | null, value: unknown): void {
+    this.#message(callerTask, (writer) => {
+      writer.u8(RESULT);
+      writer.f64(call);
+      writer.u8(error === null ? 0 : 1);
+      if (error === null) writer.writeValue(value);
+      else writer.text(failureText(error));
+    });
+  }
+
+  forget(topology: number, task: number, ref: TreeRef): void {
+    const writer = this.#writer(task);
+    writer.u8(FORGET);
+    writer.varint(topology);
+    writer.varint(ref.task);
+    writer.f64(ref.tree);
+  }
+
+  /** Sends what was gathered. */
+  flush(): void {
+    if (this.#open.size === 0) return;
+    for (const [task, writer] of this.#open) {
+      if (writer.length > 0) this.send(task, writer.take());
+      this.#free.push(writer);
+    }
+    this.#open.clear();
+  }
+}
+
+/** `task` is the frame's address. BAD_FRAME when it is none of ours. */
+export function receiveEvents(
+  task: number,
+  frame: Uint8Array,
+  classes: ClassRegistry | undefined,
+  to: EventReceiver,
+): void {
+  const reader = new ByteReader(frame, 0, frame.length, classes);
+  while (reader.pos < reader.end) receiveOne(task, reader, to);
+}
+
+function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
+  const kind = reader.u8();
+  switch (kind) {
+    case EVENT: {
+      const topology = reader.varint();
+      const stage = reader.varint();
+      const target = reader.varint();
+      const ref = { task: reader.varint(), tree: reader.f64() };
+      const event = reader.f64();
+      return to.event(topology, stage, target, ref, event, reader.readValue() as unknown[]);
+    }
+    case ACK: {
+      const topology = reader.varint();
+      const tree = reader.f64();
+      const answer = reader.f64();
+      const returns: unknown[] = [];
+      for (let count = reader.varint(); count > 0; count--) returns.push(reader.readValue());
+      return to.ack(topology, task, tree, answer, returns);
+    }
+    case FAILURE: {
+      const topology = reader.varint();
+      const tree = reader.f64();
+      return to.failure(topology, task, tree, failureOf(reader.text()));
+    }
+    case CALL: {
+      const query = reader.varint();
+      const target = reader.varint();
+      const callerTask = reader.varint();
+      const call = reader.f64();
+      return to.call(query, target, callerTask, call, reader.readValue() as unknown[]);
+    }
+    case RESULT: {
+      const call = reader.f64();
+      if (reader.u8() === 0) return to.result(call, null, reader.readValue());
+      return to.result(call, failureOf(reader.text()), undefined);
+    }
+    case FORGET: {
+      const topology = reader.varint();
+      return to.forget(topology, { task: reader.varint(), tree: reader.f64() });
+    }
+    default:
+      throw new RamaError("BAD_FRAME", `message kind ${kind} between engines is not known`, { kind });
+  }
+}

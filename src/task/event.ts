@@ -1,0 +1,40 @@
+// One piece of work of a topology on one task: a stage with its variables, in the tree of a record or of a query invoke. Stages make them through
+// `StageContext`; they wait in the runner of (topology, task group), or travel to another engine.
+import type { AckLevelName } from "../dataflow/compiled.ts";
+import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+
+export type EventKind = "send" | "defer" | "await" | "select" | "invoke" | "append";
+
+/** What a stage asked for besides going on at a task. */
+export type EventDetail =
+  | { readonly promise: Promise<unknown> }
+  | { readonly pstate: number; readonly select: (root: PathRoot, session: ReadSession) => unknown[] }
+  | { readonly query: number | string; readonly args: unknown[] }
+  | { readonly depot: number | string; readonly record: unknown; readonly level: AckLevelName };
+
+/** Tracks what one record or invoke has caused on this engine. */
+export interface EventTree {
+  /** Another local event belongs to it. */
+  born(): void;
+  /** A local event of it has ended well. */
+  ended(): void;
+  /** One of its events failed (and has ended); the rest of the tree may still run. */
+  failed(error: unknown): void;
+  /** No result of it matters any more: its waiting events are dropped. */
+  readonly dead: boolean;
+  /** Reference for other engines: where answers go, and a new number for an event that leaves. */
+  leave(): { readonly task: number; readonly tree: number; readonly event: number };
+  returned(value: unknown): void;
+}
+
+export class Event {
+  tree: EventTree | undefined = undefined;
+
+  constructor(
+    readonly kind: EventKind,
+    readonly stage: number,
+    readonly task: number,
+    readonly vars: unknown[],
+    readonly detail: EventDetail | undefined = undefined,
+  ) {}
+}

@@ -1,0 +1,54 @@
+// Invokes that start on another engine: who waits for which answer, and where an invoke starts.
+import type { Env, Timer } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import { taskOf } from "../base/hash.ts";
+import type { CompiledTopology } from "../dataflow/compiled.ts";
+
+type Reply = (error: RamaError | null, value: unknown) => void;
+
+export class QueryCalls {
+  readonly #open = new Map<number, { readonly reply: Reply; readonly timer: Timer }>();
+  #next: number;
+
+  constructor(
+    readonly env: Env,
+    readonly timeoutMs: () => number,
+  ) {
+    // Answers to an earlier life of the engine must not be taken for ours.
+    this.#next = Math.floor(env.random() * 2 ** 40) * 2 ** 12;
+  }
+
+  /** The caller's own task where the query may start anywhere. */
+  startTask(topology: CompiledTopology, args: readonly unknown[], tasks: number, own: number): number {
+    const start = topology.query!.start;
+    if (start.kind === "task") return start.task;
+    if (start.kind === "hashInput") return taskOf(args[start.input] ?? null, tasks);
+    return own;
+  }
+
+  add(reply: Reply): number {
+    const call = this.#next++;
+    const timer = this.env.setTimer(this.timeoutMs(), () => {
+      this.answer(
+        call,
+        new RamaError("TIMEOUT", `a query on another engine took longer than ${this.timeoutMs()} ms`),
+        undefined,
+      );
+    });
+    this.#open.set(call, { reply, timer });
+    return call;
+  }
+
+  answer(call: number, error: RamaError | null, value: unknown): void {
+    const open = this.#open.get(call);
+    if (open === undefined) return;
+    this.#open.delete(call);
+    open.timer.cancel();
+    open.reply(error, value);
+  }
+
+  close(): void {
+    for (const call of [...this.#open.keys()])
+      this.answer(call, new RamaError("MODULE_NOT_RUNNING", "the engine stops"), undefined);
+  }
+}

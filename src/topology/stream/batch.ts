@@ -1,0 +1,262 @@
+// Runs what one stream topology has waiting on one task group: records of its sources and events that hopped here. Up to `topology.stream.max.events.per.batch` of them
+// go in one run, and all runs of a turn are sealed together, so that their writes become durable and visible at once.
+//
+// An event that throws is undone alone: events run one after another, so the writes since its start are exactly its own. Its record fails; the others
+// of the batch are not run again. (The reference fails all records of the batch; the outcome for the failed one is the same.)
+import type { CompiledTopology } from "../../dataflow/compiled.ts";
+import type { PStateTransaction } from "../../pstate/contract.ts";
+import { ByteWriter, encodeValue } from "../../base/value-codec.ts";
+import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
+import type { Event } from "../../task/event.ts";
+import { JobFifo } from "../../task/run-queue.ts";
+import type { RunContext } from "../../task/stage-context.ts";
+import type { Task } from "../../task/task.ts";
+import type { TaskGroup } from "../../task/task-group.ts";
+import type { RuntimeHost } from "../../task/topology-runtime.ts";
+import { SECTION_PROGRESS, SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
+import { applyDelta, encodeState } from "./progress.ts";
+import { ByteReader } from "../../base/value-codec.ts";
+import { RecordBatch } from "./record-batch.ts";
+import type { SourcePartition } from "./source.ts";
+import type { StreamTopology } from "./stream-topology.ts";
+import { RecordTree } from "./trees.ts";
+
+export class StreamRunner extends StageRunner {
+  readonly #waiting = new JobFifo<Event | RecordBatch>();
+  #waitingRecords = 0;
+  /** The item whose events run; a batch of records stays here over runs. */
+  #item: Event | RecordBatch | undefined = undefined;
+  #mark = 0;
+  #queued = false;
+  /** Sources whose progress is to stand in the next entry. */
+  readonly #progressed = new Set<SourcePartition>();
+  readonly #writer = new ByteWriter(256);
+
+  constructor(
+    readonly stream: StreamTopology,
+    readonly host: RuntimeHost,
+    readonly group: TaskGroup,
+    readonly transaction: PStateTransaction,
+    topology: CompiledTopology,
+    x: RunContext,
+  ) {
+    super(topology, x);
+  }
+
+  /** Records and events that wait. */
+  get backlog(): number {
+    return this.#waitingRecords;
+  }
+
+  push(item: Event | RecordBatch): void {
+    this.#waiting.push(item);
+    this.#waitingRecords += item instanceof RecordBatch ? item.left : 1;
+    if (this.#queued) return;
+    this.#queued = true;
+    this.host.loop.ready(this);
+  }
+
+  /** Batches of `source` that have not ended, the running one first. */
+  waitingBatches(source: SourcePartition): RecordBatch[] {
+    const batches: RecordBatch[] = [];
+    const take = (item: Event | RecordBatch | undefined) => {
+      if (item instanceof RecordBatch && item.source === source && item.generation === source.generation)
+        batches.push(item);
+    };
+    take(this.#item);
+    this.#waiting.forEach(take);
+    return batches;
+  }
+
+  /** `now`: in this turn's entry in any case; otherwise with the next turn that writes one, or the checkpoint. */
+  progressed(source: SourcePartition, now: boolean): void {
+    this.#progressed.add(source);
+    if (now) this.group.changedBy(this);
+    else this.group.changedLazilyBy(this);
+  }
+
+  run(): Promise<void> | undefined {
+    const { x } = this;
+    x.startedMs = this.host.env.monotonicMs();
+    let left = this.stream.batchMax;
+    if (this.isSuspended && !this.#step(this.goOn())) return this.load();
+    while (left-- > 0) {
+      const outcome = this.#next();
+      if (outcome === undefined) {
+        this.#queued = false;
+        break;
+      }
+      if (!this.#step(outcome)) return this.load();
+    }
+    if (!this.transaction.empty) this.group.changedBy(this);
+    if (this.#queued) this.host.loop.ready(this);
+    return undefined;
+  }
+
+  /** Starts the next event. undefined: nothing waits. */
+  #next(): StageOutcome | undefined {
+    for (;;) {
+      if (this.#item === undefined) {
+        this.#item = this.#waiting.shift();
+        if (this.#item === undefined) return undefined;
+      }
+      const item = this.#item;
+      if (item instanceof RecordBatch) {
+        if (item.generation === item.source.generation && item.next()) {
+          this.#waitingRecords--;
+          return this.#startRecord(item);
+        }
+        this.#waitingRecords -= item.left;
+      } else {
+        this.#waitingRecords--;
+        if (!item.tree!.dead) return this.#startEvent(item);
+        item.tree!.ended();
+      }
+      this.#item = undefined;
+    }
+  }
+
+  #startRecord(batch: RecordBatch): StageOutcome {
+    const { source } = batch;
+    source.startedTo(batch.offset + 1);
+    this.x.enter(source.task);
+    this.host.context.note.topology(this.topology.index, source.task.id);
+    this.host.context.note.record(source.depot.index, batch.offset);
+    this.#mark = this.transaction.mark();
+    const { compiled } = source;
+    let vars: unknown[];
+    try {
+      vars = compiled.decode(batch.bytes, batch.start, batch.end);
+    } catch (error) {
+      this.x.begin();
+      return this.fail(error);
+    }
+    return this.runStage(compiled.stage, vars);
+  }
+
+  #startEvent(event: Event): StageOutcome {
+    this.x.enter(this.host.taskAt(event.task)!);
+    this.host.context.note.topology(this.topology.index, event.task);
+    this.#mark = this.transaction.mark();
+    return this.runStage(event.stage, event.vars);
+  }
+
+  /** Consequences of an event that has ended. False while it is suspended. */
+  #step(outcome: StageOutcome): boolean {
+    if (outcome === "suspended") return false;
+    const item = this.#item!;
+    if (outcome === "done" && this.x.out.length > 0) {
+      try {
+        this.#encodeLeaving(this.x.out);
+      } catch (error) {
+        this.fail(error);
+        this.stream.dropEncoded();
+        outcome = "failed";
+      }
+    }
+    if (outcome === "failed") this.transaction.rollbackTo(this.#mark);
+    if (item instanceof RecordBatch) this.#recordEnded(item, outcome === "done");
+    else {
+      this.#item = undefined;
+      const tree = item.tree!;
+      if (outcome === "failed") tree.failed(this.error);
+      else {
+        for (const value of this.x.returns) tree.returned(value);
+        this.#dispatch(item.tree!);
+        tree.ended();
+      }
+    }
+    return true;
+  }
+
+  #recordEnded(batch: RecordBatch, well: boolean): void {
+    const { source } = batch;
+    const late = source.takeWait(batch.offset);
+    if (well && this.x.out.length === 0) {
+      source.succeededAtOnce(batch, this.x.returns, late);
+      return;
+    }
+    const wait = late?.wait ?? batch.wait;
+    const tree = new RecordTree(
+      this.stream,
+      source,
+      batch.offset,
+      wait,
+      late?.index ?? batch.index,
+      batch.failures,
+      this.x.startedMs,
+    );
+    source.open(tree);
+    if (!well) {
+      tree.failed(this.error);
+      return;
+    }
+    for (const value of this.x.returns) tree.returned(value);
+    this.#dispatch(tree);
+    tree.ended();
+  }
+
+  // ---- what an event asked for
+
+  /** Values that leave the engine are encoded while the event can still fail. */
+  #encodeLeaving(out: readonly Event[]): void {
+    for (const event of out) {
+      if (event.kind === "send" && this.host.taskAt(event.task) === undefined)
+        this.stream.encoded.set(event, encodeValue(event.vars, this.host.classes));
+      else if (event.kind === "append") this.stream.prepareAppend(event);
+    }
+  }
+
+  #dispatch(tree: Event["tree"] & object): void {
+    const { out } = this.x;
+    for (let i = 0; i < out.length; i++) {
+      const event = out[i]!;
+      event.tree = tree;
+      if (event.kind === "send") {
+        const task = this.host.taskAt(event.task);
+        if (task === undefined) this.stream.leave(event, tree);
+        else {
+          tree.born();
+          this.stream.runnerOf(task).push(event);
+        }
+      } else this.stream.later(event, tree, this.host.taskAt(event.task)!);
+    }
+  }
+
+  // ---- sealing
+
+  seal(entry: TurnEntry): void {
+    const sealed = this.transaction.seal();
+    if (sealed !== undefined) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
+    if (this.#progressed.size === 0) return;
+    for (const source of this.#progressed) this.#sealProgress(source, entry);
+    this.#progressed.clear();
+  }
+
+  #sealProgress(source: SourcePartition, entry: TurnEntry): void {
+    const writer = this.#writer;
+    writer.reset();
+    writer.varint(source.id);
+    writer.varint(source.task.id);
+    const head = writer.length;
+    if (source.fresh) {
+      source.progress.takeDelta(writer);
+      writer.length = head;
+      source.fresh = false;
+      const { live } = source.progress;
+      const state = { ...live, open: new Set(live.open) };
+      writer.raw(encodeState(state));
+      entry.add(SECTION_PROGRESS_STATE, writer.take(), () => {
+        source.durable = state;
+        source.dirty = true;
+      });
+      return;
+    }
+    if (!source.progress.takeDelta(writer)) return;
+    const bytes = writer.take();
+    entry.add(SECTION_PROGRESS, bytes, () => {
+      applyDelta(source.durable, new ByteReader(bytes, head));
+      source.dirty = true;
+    });
+  }
+}

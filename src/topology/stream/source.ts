@@ -1,0 +1,296 @@
+// One source of a stream topology in one depot partition: which records run, which have failed and when they run again, who waits for them.
+//   progress.next ≤ queuedEnd ≤ the partition's appended end
+// Records come straight from the append that stored them while the source keeps up; otherwise (held, paused, throttled, after recovery) they are read from
+// the depot once they are applied.
+import { RamaError } from "../../base/errors.ts";
+import type { CompiledSource } from "../../dataflow/compiled.ts";
+import type { DepotDefinition, SourceDefinition } from "../../module/definition.ts";
+import type { AppendWait } from "../../task/append-wait.ts";
+import type { AppendedRecords } from "../../task/topology-runtime.ts";
+import type { Task } from "../../task/task.ts";
+import { processingFailed, userError } from "../../task/user-errors.ts";
+import { combineReturns } from "./ack-returns.ts";
+import { type ProgressState, SourceProgress, startState } from "./progress.ts";
+import { RecordBatch, type RecordView } from "./record-batch.ts";
+import { retryDelayMs, RetryQueue } from "./retry.ts";
+import type { StreamTopology } from "./stream-topology.ts";
+import type { RecordTree } from "./trees.ts";
+
+/** Bytes of one read from the depot: the reference advises 50 KB; reading is memory copying here. */
+const readBytesMax = 256 * 1024;
+
+interface Retry {
+  readonly offset: number;
+  readonly failures: number;
+}
+
+/** A tick depot stores nothing: its records are the one value null, numbered by the source itself. */
+const tickRecord = Uint8Array.of(0);
+
+export class SourcePartition {
+  readonly trees = new Map<number, RecordTree>();
+  readonly isTick: boolean;
+  /** Durable progress: what the flush writes. */
+  durable: ProgressState;
+  progress: SourceProgress;
+  queuedEnd: number;
+  /** Grows when `retryAllAfter` throws away what waits: batches of an older one are skipped. */
+  generation = 0;
+  /** The flush has not written the present `durable` yet. */
+  dirty = false;
+  /** The first state is not in the log yet. */
+  fresh = true;
+  readonly #retries = new RetryQueue<Retry>();
+  readonly #waits = new Map<number, { readonly wait: AppendWait; readonly index: number }>();
+  /** retryAllAfter: nothing runs before this time. */
+  #heldUntilMs = 0;
+  #failuresAt = { offset: -1, failures: 0 };
+
+  constructor(
+    readonly topology: StreamTopology,
+    readonly compiled: CompiledSource,
+    readonly definition: SourceDefinition,
+    readonly depot: DepotDefinition,
+    readonly task: Task,
+    /** Stable number of the source's name in the store. */
+    readonly id: number,
+  ) {
+    this.isTick = depot.tickMs !== undefined;
+    this.durable = startState(0);
+    this.progress = new SourceProgress(this.durable);
+    this.queuedEnd = 0;
+  }
+
+  get partition() {
+    return this.task.depots[this.depot.index]!;
+  }
+
+  /** Takes a known state, or (first sight of this partition) begins where `startFrom` says. */
+  begin(state: ProgressState | undefined, first: number): void {
+    this.fresh = state === undefined;
+    this.durable = state ?? startState(first);
+    this.progress = new SourceProgress(this.durable);
+    this.queuedEnd = this.durable.next;
+    const again = !this.isTick && this.definition.retry !== "none";
+    for (const offset of [...this.durable.open].sort((a, b) => a - b)) {
+      if (again) this.#retries.add({ offset, failures: 0 }, 0);
+      else this.progress.closed(offset);
+    }
+  }
+
+  get executing(): number {
+    return this.trees.size + this.#retries.length;
+  }
+
+  /** Something may run that waits for its time or stands in the depot. */
+  get wantsPump(): boolean {
+    return (
+      this.#retries.length > 0 || this.#heldUntilMs > 0 || (!this.isTick && this.partition.endOffset > this.queuedEnd)
+    );
+  }
+
+  // ---- records come
+
+  appended(records: AppendedRecords): void {
+    if (records.offset === this.queuedEnd && !this.#blocked()) {
+      this.queuedEnd += records.count;
+      this.topology
+        .runnerOf(this.task)
+        .push(RecordBatch.appended(this, records.bytes, records.offset, records.count, records.wait));
+      return;
+    }
+    if (records.wait === undefined) return;
+    for (let i = 0; i < records.count; i++) this.#waits.set(records.offset + i, { wait: records.wait, index: i });
+  }
+
+  tick(wait: AppendWait | undefined): void {
+    const offset = this.queuedEnd++;
+    const batch = RecordBatch.read(this, [{ offset, bytes: tickRecord, start: 0, end: 1 }]);
+    if (wait !== undefined) this.#waits.set(offset, { wait, index: 0 });
+    this.topology.runnerOf(this.task).push(batch);
+  }
+
+  /** A duplicate append asks for the outcome of a record that was stored before. */
+  attach(offset: number, index: number, wait: AppendWait): void {
+    const tree = this.trees.get(offset);
+    if (offset >= this.progress.live.next || (this.progress.live.open.has(offset) && tree === undefined))
+      this.#waits.set(offset, { wait, index });
+    else if (tree !== undefined && tree.wait === undefined) tree.wait = wait;
+    else wait.done(1);
+  }
+
+  /** Who waits for a record that did not come with its append. */
+  takeWait(offset: number): { readonly wait: AppendWait; readonly index: number } | undefined {
+    if (this.#waits.size === 0) return undefined;
+    const waiting = this.#waits.get(offset);
+    if (waiting !== undefined) this.#waits.delete(offset);
+    return waiting;
+  }
+
+  #blocked(): boolean {
+    return this.topology.paused || this.#heldUntilMs > 0 || this.topology.throttled(this.task);
+  }
+
+  /** Reads what it may run and has not: due retries, then records behind `queuedEnd`. Returns when it wants to be asked again, if at a known time. */
+  pump(nowMs: number): number | undefined {
+    if (this.topology.paused) return undefined;
+    if (this.#heldUntilMs > 0 && nowMs < this.#heldUntilMs) return this.#heldUntilMs;
+    this.#heldUntilMs = 0;
+    for (const retry of this.#retries.due(nowMs)) this.#again(retry, nowMs);
+    if (!this.isTick) this.#readOn();
+    return this.#retries.nextDueMs;
+  }
+
+  #readOn(): void {
+    const partition = this.partition;
+    const end = Math.min(partition.endOffset, this.queuedEnd + this.topology.fetchMax);
+    if (this.queuedEnd < partition.startOffset) this.#skipTo(partition.startOffset);
+    if (
+      end <= this.queuedEnd ||
+      this.topology.runnerOf(this.task).backlog > this.topology.fetchMax ||
+      this.topology.throttled(this.task)
+    )
+      return;
+    const views = partition.read(this.queuedEnd, end, readBytesMax);
+    if (views.length === 0) {
+      // Tombstones only.
+      this.#skipTo(end);
+      return;
+    }
+    this.queuedEnd = views[views.length - 1]!.offset + 1;
+    this.topology.runnerOf(this.task).push(RecordBatch.read(this, views));
+  }
+
+  /** Trimmed or removed records count as passed. */
+  #skipTo(offset: number): void {
+    if (this.progress.live.next === this.queuedEnd) this.startedTo(offset);
+    this.queuedEnd = offset;
+  }
+
+  #again(retry: Retry, nowMs: number): void {
+    const view = this.isTick
+      ? { offset: retry.offset, bytes: tickRecord, start: 0, end: 1 }
+      : this.#readOne(retry.offset);
+    if (view === undefined) this.#retries.add(retry, nowMs + this.topology.retryDelays.firstMs);
+    else if (view === null) this.#gone(retry.offset);
+    else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures));
+  }
+
+  /** undefined: not applied yet. null: trimmed since. */
+  #readOne(offset: number): RecordView | undefined | null {
+    const partition = this.partition;
+    if (offset >= partition.endOffset) return undefined;
+    if (offset < partition.startOffset) return null;
+    return partition.read(offset, offset + 1, readBytesMax)[0] ?? null;
+  }
+
+  #gone(offset: number): void {
+    this.progress.closed(offset);
+    this.takeWait(offset)?.wait.done(1);
+    this.topology.runnerOf(this.task).progressed(this, false);
+  }
+
+  // ---- records run
+
+  /** All records below `offset` have been started. */
+  startedTo(offset: number): void {
+    const next = this.progress.live.next;
+    if (offset <= next) return;
+    this.progress.started(offset - next);
+    this.topology.runnerOf(this.task).progressed(this, true);
+  }
+
+  /** The record under way does not end with its first event. */
+  open(tree: RecordTree): void {
+    this.trees.set(tree.offset, tree);
+    if (this.definition.retry !== "none") this.progress.opened(tree.offset);
+  }
+
+  /** Ended well within its first event: no tree was ever made. */
+  succeededAtOnce(
+    batch: RecordBatch,
+    returns: readonly unknown[],
+    late: { wait: AppendWait; index: number } | undefined,
+  ): void {
+    this.topology.succeeded++;
+    if (batch.failures > 0) this.progress.closed(batch.offset);
+    const wait = late?.wait ?? batch.wait;
+    if (wait === undefined) return;
+    if (returns.length === 0) wait.done(1);
+    else wait.doneWith(late?.index ?? batch.index, this.topology.topology.name, this.#combined(returns));
+  }
+
+  succeeded(tree: RecordTree): void {
+    tree.end();
+    this.topology.succeeded++;
+    this.trees.delete(tree.offset);
+    this.progress.closed(tree.offset);
+    if (this.#failuresAt.offset === tree.offset) this.#failuresAt = { offset: -1, failures: 0 };
+    if (tree.wait !== undefined) {
+      if (tree.returns === undefined) tree.wait.done(1);
+      else tree.wait.doneWith(tree.index, this.topology.topology.name, this.#combined(tree.returns));
+    }
+    this.topology.runnerOf(this.task).progressed(this, false);
+    if (this.wantsPump) this.topology.pumpSoon();
+  }
+
+  #combined(returns: readonly unknown[]): unknown {
+    return combineReturns(this.definition.ackReturnAgg, returns);
+  }
+
+  failed(tree: RecordTree, error: unknown): void {
+    const topology = this.topology.topology;
+    const known =
+      error instanceof RamaError && error.facts["line"] !== undefined ? error : userError(error, topology, 0);
+    tree.end();
+    this.topology.recordFailed(this, tree.offset, known);
+    const failures = tree.failures + 1;
+    const { retry } = this.definition;
+    if (tree.wait !== undefined && (retry === "none" || this.topology.failsAppend(this.depot.name))) {
+      const place = { depot: this.depot.name, task: this.task.id, offset: tree.offset };
+      tree.wait.failed(tree.index, processingFailed(known, topology, place));
+    } else if (tree.wait !== undefined) {
+      this.#waits.set(tree.offset, { wait: tree.wait, index: tree.index });
+    }
+    this.trees.delete(tree.offset);
+    const nowMs = this.topology.nowMs();
+    if (retry === "none") this.progress.closed(tree.offset);
+    else if (retry === "allAfter" && !this.isTick) this.#holdFrom(tree.offset, nowMs);
+    else
+      this.#retries.add({ offset: tree.offset, failures }, nowMs + retryDelayMs(failures, this.topology.retryDelays));
+    this.topology.runnerOf(this.task).progressed(this, false);
+    this.topology.pumpSoon();
+  }
+
+  /** The failed record and all later ones run again in order, after a pause in which nothing of this partition runs. */
+  #holdFrom(offset: number, nowMs: number): void {
+    const failures = this.#failuresAt.offset === offset ? this.#failuresAt.failures + 1 : 1;
+    this.#failuresAt = { offset, failures };
+    for (const tree of [...this.trees.values()]) {
+      if (tree.offset < offset) continue;
+      tree.end();
+      this.trees.delete(tree.offset);
+      if (tree.wait !== undefined) this.#waits.set(tree.offset, { wait: tree.wait, index: tree.index });
+    }
+    for (const batch of this.topology.runnerOf(this.task).waitingBatches(this)) this.#keepWaits(batch);
+    this.generation++;
+    this.progress.rewind(Math.min(offset, this.progress.live.next));
+    this.queuedEnd = offset;
+    this.#heldUntilMs = nowMs + retryDelayMs(failures, this.topology.retryDelays);
+  }
+
+  #keepWaits(batch: RecordBatch): void {
+    if (batch.wait === undefined) return;
+    for (let i = 1; i <= batch.left; i++)
+      this.#waits.set(batch.offset + i, { wait: batch.wait, index: batch.index + i });
+  }
+
+  /** Trees that have run longer than the topology's timeout fail. */
+  expire(beforeMs: number, timeoutMs: number): void {
+    for (const tree of [...this.trees.values()]) {
+      if (tree.dead || tree.startedMs >= beforeMs) continue;
+      const message = `the event tree did not end within ${timeoutMs} ms`;
+      this.failed(tree, new RamaError("TIMEOUT", message, { line: this.definition.line, timeoutMs }));
+    }
+  }
+}

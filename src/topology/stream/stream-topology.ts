@@ -1,0 +1,567 @@
+// A stream topology on one engine: its sources, runners and trees. What wants time (retries, catching up, timeouts, ticks) asks for a pump or a timer here.
+//
+// Exactly once and at least once. A turn of the engine writes PState changes of all its groups and the progress of the sources as one unit of the log
+// (task/turn-entry.ts). A record whose tree starts and ends inside one turn on one engine is therefore applied exactly once over any crash: that is every
+// record of a module on one engine whose code does not wait (eachAsync, invokeQuery, acked appends, yields) and does not fail. A tree that is spread over several
+// turns or engines is applied at least once: what its earlier turns wrote stays when a crash or a failure makes the record run again, as in the reference.
+import type { RamaError } from "../../base/errors.ts";
+import { RamaError as Failure } from "../../base/errors.ts";
+import { encodeValue } from "../../base/value-codec.ts";
+import type { ByteReader } from "../../base/value-codec.ts";
+import type { CompiledTopology } from "../../dataflow/compiled.ts";
+import type { SourceDefinition, StartFrom } from "../../module/definition.ts";
+import { ReadSession } from "../../paths/indexed.ts";
+import type { Timer } from "../../base/env.ts";
+import { AppendWait } from "../../task/append-wait.ts";
+import type { TopologyStatus } from "../../task/engine-api.ts";
+import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
+import type { TreeRef } from "../../task/event-codec.ts";
+import { lowLatencyJobs } from "../../task/run-queue.ts";
+import { RunContext } from "../../task/stage-context.ts";
+import type { Task } from "../../task/task.ts";
+import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
+import { userError } from "../../task/user-errors.ts";
+import { StreamRunner } from "./batch.ts";
+import { applyDelta, decodeState, encodeState, type ProgressState, processedCount } from "./progress.ts";
+import type { RetryDelays } from "./retry.ts";
+import { SourcePartition } from "./source.ts";
+import { type RecordTree, Subtree, type TreeOwner } from "./trees.ts";
+
+type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
+
+/** How often open trees are looked through for their timeout. */
+const sweepMs = 1000;
+
+/** A tick is left out while so many of the same source run: user code slower than its period. */
+const ticksMax = 100;
+
+export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner {
+  readonly topology: CompiledTopology;
+  readonly subscribed: ReadonlySet<number>;
+  paused = false;
+  succeeded = 0;
+  failures = 0;
+  lastError: string | null = null;
+  batchMax = 1000;
+  fetchMax = 1000;
+  retryDelays: RetryDelays = { firstMs: 50, mostMs: 5000 };
+  /** Vars of events that leave the engine, between the check that they can and their leaving. */
+  readonly encoded = new Map<Event, Uint8Array>();
+  readonly #host: RuntimeHost;
+  readonly #runners = new Map<number, StreamRunner>();
+  readonly #runnerByTask: (StreamRunner | undefined)[] = [];
+  readonly #sources: SourcePartition[] = [];
+  /** By depot, then task. */
+  readonly #sourcesOf = new Map<number, Map<number, SourcePartition[]>>();
+  readonly #sourcesByTask = new Map<number, SourcePartition[]>();
+  readonly #loaded = new Map<SourcePartition, ProgressState>();
+  readonly #trees = new Map<number, RecordTree>();
+  readonly #records = new Map<Event, Uint8Array>();
+  #nextTree: number;
+  #executingMax = 20000;
+  #timeoutMs = 30000;
+  #pumpQueued = false;
+  #closed = false;
+  #pumpTimer: Timer | undefined = undefined;
+  #pumpAtMs = Number.POSITIVE_INFINITY;
+  readonly #timers = new Set<Timer>();
+
+  constructor(host: RuntimeHost, topology: CompiledTopology) {
+    this.#host = host;
+    this.topology = topology;
+    // Numbers of an earlier life of the engine must not be taken for ours.
+    this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
+    for (const group of host.groups) {
+      const transaction = group.pstates.transaction();
+      const runner = new StreamRunner(
+        this,
+        host,
+        group,
+        transaction,
+        topology,
+        new RunContext(host.context, topology, transaction),
+      );
+      this.#runners.set(group.id, runner);
+      for (const task of group.tasks) this.#runnerByTask[task.id] = runner;
+    }
+    const subscribed = new Set<number>();
+    for (const compiled of topology.sources) {
+      const definition = host.module.definition.topologies[topology.index]!.sources[compiled.source]!;
+      if (definition.depot.kind !== "own") continue;
+      subscribed.add(definition.depot.index);
+      this.#subscribe(compiled, definition, definition.depot.index);
+    }
+    this.subscribed = subscribed;
+    this.#readOptions();
+  }
+
+  #subscribe(compiled: CompiledTopology["sources"][number], definition: SourceDefinition, index: number): void {
+    const depot = this.#host.module.definition.depots[index]!;
+    const id = this.#host.nameId(`source ${this.topology.name} ${depot.name} ${definition.sourceId}`);
+    const byTask = this.#sourcesOf.get(index) ?? new Map<number, SourcePartition[]>();
+    this.#sourcesOf.set(index, byTask);
+    for (const group of this.#host.groups) {
+      for (const task of group.tasks) {
+        const partitioned = depot.tickMs === undefined ? task.depots[index] !== undefined : task.id === 0;
+        if (!partitioned) continue;
+        const source = new SourcePartition(this, compiled, definition, depot, task, id);
+        this.#sources.push(source);
+        byTask.set(task.id, [...(byTask.get(task.id) ?? []), source]);
+        this.#sourcesByTask.set(task.id, [...(this.#sourcesByTask.get(task.id) ?? []), source]);
+      }
+    }
+  }
+
+  #readOptions(): void {
+    const { options } = this.#host;
+    const name = this.topology.name;
+    options.follow(() => {
+      this.batchMax = options.number("topology.stream.max.events.per.batch", name);
+      this.#executingMax = options.number("topology.stream.max.executing.per.task", name);
+      this.#timeoutMs = options.number("topology.stream.timeout.seconds", name) * 1000;
+      this.retryDelays = {
+        firstMs: options.number("topology.stream.retry.backoff.millis", name),
+        mostMs: options.number("topology.stream.retry.backoff.max.millis", name),
+      };
+      this.fetchMax = options.number("depot.max.fetch");
+      const overtimeMs = options.number("worker.event.target.max.millis");
+      for (const runner of this.#runners.values()) runner.x.overtimeMs = overtimeMs;
+    });
+  }
+
+  get progress(): ProgressOwner {
+    return this;
+  }
+
+  // ---- progress on disk
+
+  #find(sourceId: number, task: number): SourcePartition | undefined {
+    return this.#sources.find((source) => source.id === sourceId && source.task.id === task);
+  }
+
+  loadProgress(sourceId: number, task: number, state: Uint8Array): void {
+    const source = this.#find(sourceId, task);
+    if (source !== undefined) this.#loaded.set(source, decodeState(state));
+  }
+
+  replayProgress(sourceId: number, task: number, reader: ByteReader, whole: boolean): void {
+    const source = this.#find(sourceId, task);
+    if (source === undefined) return;
+    source.dirty = true;
+    if (whole) {
+      this.#loaded.set(source, decodeState(reader.bytes.subarray(reader.pos, reader.end)));
+      return;
+    }
+    const state = this.#loaded.get(source);
+    if (state === undefined)
+      throw new Failure("STORE_CORRUPT", `progress of ${this.topology.name} on task ${task} has no beginning`);
+    applyDelta(state, reader);
+  }
+
+  collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
+    const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
+    for (const source of this.#sources) {
+      if (!source.dirty || source.task.group !== group) continue;
+      source.dirty = false;
+      changed.push({ sourceId: source.id, task: source.task.id, state: encodeState(source.durable) });
+    }
+    return changed;
+  }
+
+  progressLost(): void {
+    for (const source of this.#sources) source.dirty = true;
+  }
+
+  // ---- life
+
+  start(): void {
+    for (const source of this.#sources) {
+      const state = this.#loaded.get(source);
+      source.begin(state, state === undefined ? this.#firstOffset(source) : 0);
+      if (source.fresh) this.runnerOf(source.task).progressed(source, true);
+    }
+    this.#loaded.clear();
+    this.pumpSoon();
+    this.#every(sweepMs, () => this.#sweep());
+    const checkpointMs = this.#host.options.number("topology.stream.periodic.checkpoint.seconds") * 1000;
+    this.#every(checkpointMs, () => {
+      for (const [id, runner] of this.#runners) {
+        const group = this.#host.groups.find((each) => each.id === id)!;
+        if (!group.hasLazyChanges) continue;
+        group.changedBy(runner);
+        this.#host.loop.wake();
+      }
+    });
+    if (this.#host.manualTicks) return;
+    for (const source of this.#sources)
+      if (source.isTick) this.#every(source.depot.tickMs!, () => this.#tickSource(source));
+  }
+
+  #firstOffset(source: SourcePartition): number {
+    if (source.isTick) return 0;
+    return startOffsetOf(source.definition.startFrom, source.partition, this.#host.env.now());
+  }
+
+  #every(ms: number, fn: () => void): void {
+    const { env } = this.#host;
+    const again = () => {
+      const timer = env.setTimer(ms, () => {
+        this.#timers.delete(timer);
+        if (this.#closed) return;
+        fn();
+        again();
+      });
+      this.#timers.add(timer);
+    };
+    again();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#pumpTimer?.cancel();
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.pumpSoon();
+  }
+
+  status(): TopologyStatus {
+    let processed = 0;
+    let executing = 0;
+    for (const source of this.#sources) {
+      processed += processedCount(source.progress.live);
+      executing += source.executing;
+    }
+    const { failures, lastError, paused } = this;
+    return { name: this.topology.name, kind: "stream", paused, processed, executing, failures, lastError };
+  }
+
+  // ---- records
+
+  appended(records: AppendedRecords): void {
+    for (const source of this.#sourcesOf.get(records.depot)?.get(records.task.id) ?? []) source.appended(records);
+  }
+
+  attach(task: Task, depot: number, offset: number, index: number, wait: AppendWait): void {
+    for (const source of this.#sourcesOf.get(depot)?.get(task.id) ?? []) source.attach(offset, index, wait);
+  }
+
+  sourceCount(depot: number): number {
+    return this.topology.sources.filter((compiled) => {
+      const { depot: from } = this.#host.module.definition.topologies[this.topology.index]!.sources[compiled.source]!;
+      return from.kind === "own" && from.index === depot;
+    }).length;
+  }
+
+  full(task: Task, depot: number): boolean {
+    return (this.#sourcesOf.get(depot)?.has(task.id) ?? false) && this.throttled(task);
+  }
+
+  throttled(task: Task): boolean {
+    let executing = 0;
+    for (const source of this.#sourcesByTask.get(task.id) ?? []) executing += source.executing;
+    return executing >= this.#executingMax;
+  }
+
+  /** Does the first failure of a record fail its append? */
+  failsAppend(depot: string): boolean {
+    return this.#host.options.flag("depot.ack.failure.on.any.streaming.failure", depot);
+  }
+
+  tick(depot: number, done: (error: RamaError | null) => void): void {
+    const sources = this.#sourcesOf.get(depot)?.get(0) ?? [];
+    if (sources.length === 0) return done(null);
+    const after = (hook: () => void) => this.#host.loop.after(hook);
+    const wait = new AppendWait(
+      1,
+      sources.length,
+      (_error, _offset, _returns, failures) => done(failures?.get(0) ?? null),
+      after,
+    );
+    for (const source of sources) source.tick(wait);
+  }
+
+  #tickSource(source: SourcePartition): void {
+    if (this.paused || source.executing >= ticksMax) return;
+    this.#host.loop.push(lowLatencyJobs, {
+      run: () => {
+        source.tick(undefined);
+        return undefined;
+      },
+    });
+  }
+
+  applied(): void {
+    this.pumpSoon();
+  }
+
+  /** Looks in a job of its own for records that may run and do not. */
+  pumpSoon(): void {
+    if (this.#pumpQueued || this.#closed || !this.#sources.some((source) => source.wantsPump)) return;
+    this.#pumpQueued = true;
+    this.#host.loop.push(lowLatencyJobs, {
+      run: () => {
+        this.#pumpQueued = false;
+        this.#pump();
+        return undefined;
+      },
+    });
+  }
+
+  #pump(): void {
+    const nowMs = this.nowMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const source of this.#sources) {
+      const due = source.pump(nowMs);
+      if (due !== undefined && due < nextMs) nextMs = due;
+    }
+    if (nextMs >= this.#pumpAtMs) return;
+    this.#pumpTimer?.cancel();
+    this.#pumpAtMs = nextMs;
+    this.#pumpTimer = this.#host.env.setTimer(Math.max(1, Math.ceil(nextMs - nowMs)), () => {
+      this.#pumpAtMs = Number.POSITIVE_INFINITY;
+      this.pumpSoon();
+    });
+  }
+
+  #sweep(): void {
+    const beforeMs = this.nowMs() - this.#timeoutMs;
+    const old = this.#sources.filter((source) => source.trees.size > 0);
+    if (old.length === 0) return;
+    this.#host.loop.push(lowLatencyJobs, {
+      run: () => {
+        for (const source of old) source.expire(beforeMs, this.#timeoutMs);
+        return undefined;
+      },
+    });
+  }
+
+  recordFailed(source: SourcePartition, offset: number, error: RamaError): void {
+    this.failures++;
+    this.lastError = error.message;
+    const { name } = this.topology;
+    this.#host.env.log.warn("a record failed", {
+      topology: name,
+      depot: source.depot.name,
+      task: source.task.id,
+      offset,
+      error: error.message,
+    });
+  }
+
+  nowMs(): number {
+    return this.#host.env.monotonicMs();
+  }
+
+  runnerOf(task: Task): StreamRunner {
+    return this.#runnerByTask[task.id]!;
+  }
+
+  // ---- trees (TreeOwner)
+
+  random(): number {
+    return this.#host.env.random();
+  }
+
+  register(tree: RecordTree): number {
+    const id = this.#nextTree++;
+    this.#trees.set(id, tree);
+    return id;
+  }
+
+  unregister(tree: RecordTree): void {
+    this.#trees.delete(tree.id);
+  }
+
+  subtreeEnded(tree: Subtree): void {
+    const home = this.#trees.get(tree.ref.tree);
+    if (home !== undefined) home.answered(tree.ack.answer, tree.returns);
+    else
+      this.#host.loop.after(() => this.#host.sender.ack(this.topology.index, tree.ref, tree.ack.answer, tree.returns));
+  }
+
+  subtreeFailed(tree: Subtree, error: unknown): void {
+    const known = userError(error, this.topology, 0);
+    const home = this.#trees.get(tree.ref.tree);
+    if (home !== undefined) home.source.failed(home, known);
+    else this.#host.loop.after(() => this.#host.sender.failure(this.topology.index, tree.ref, known));
+  }
+
+  event(stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void {
+    const arrived = new Event("send", stage, task, vars);
+    arrived.tree = new Subtree(this, ref, event);
+    this.runnerOf(this.#host.taskAt(task)!).push(arrived);
+  }
+
+  ack(_task: number, tree: number, answer: number, returns: unknown[]): void {
+    this.#trees.get(tree)?.answered(answer, returns);
+  }
+
+  failure(_task: number, tree: number, error: RamaError): void {
+    const found = this.#trees.get(tree);
+    if (found !== undefined && !found.dead) found.source.failed(found, error);
+  }
+
+  forget(): void {}
+
+  // ---- what events ask for besides hops on this engine
+
+  /** Commit first: the event leaves when the turn that caused it is durable. */
+  leave(event: Event, tree: EventTree): void {
+    const vars = this.encoded.get(event)!;
+    this.encoded.delete(event);
+    const ref = tree.leave();
+    this.#host.loop.after(() =>
+      this.#host.sender.event(this.topology.index, event.stage, event.task, ref, ref.event, vars),
+    );
+  }
+
+  /** NOT_SERIALIZABLE while the event can still fail. */
+  prepareAppend(event: Event): void {
+    const { record } = event.detail as DetailOf<"record">;
+    this.#records.set(event, encodeValue(record, this.#host.classes));
+  }
+
+  /** The event that asked for them has failed. */
+  dropEncoded(): void {
+    this.encoded.clear();
+    this.#records.clear();
+  }
+
+  later(event: Event, tree: EventTree, task: Task): void {
+    switch (event.kind) {
+      case "defer":
+        tree.born();
+        this.#queueJob(() => this.runnerOf(task).push(event));
+        return;
+      case "await":
+        tree.born();
+        this.#await(event, tree, task);
+        return;
+      case "select":
+        tree.born();
+        this.#host.loop.after(() => this.#host.env.spawn("yielding select", () => this.#select(event, tree, task)));
+        return;
+      case "invoke":
+        tree.born();
+        this.#invoke(event, tree, task);
+        return;
+      default:
+        this.#append(event, tree, task);
+    }
+  }
+
+  #queueJob(fn: () => void): void {
+    this.#host.loop.push(lowLatencyJobs, {
+      run: () => {
+        fn();
+        return undefined;
+      },
+    });
+  }
+
+  /** The event goes on at its stage with one more var. */
+  #resume(event: Event, tree: EventTree, task: Task, value: unknown): void {
+    const next = new Event("send", event.stage, task.id, [...event.vars, value]);
+    next.tree = tree;
+    this.#queueJob(() => this.runnerOf(task).push(next));
+  }
+
+  #await(event: Event, tree: EventTree, task: Task): void {
+    const { promise } = event.detail as DetailOf<"promise">;
+    promise.then(
+      (value) => this.#resume(event, tree, task, value ?? null),
+      (error) => this.#queueJob(() => tree.failed(userError(error, this.topology, 0))),
+    );
+  }
+
+  /** After the turn's own writes are applied; evaluated as a whole, so that all rows are of one moment; then row by row. */
+  async #select(event: Event, tree: EventTree, task: Task): Promise<void> {
+    const { pstate, select } = event.detail as DetailOf<"select">;
+    const session = new ReadSession();
+    try {
+      let rows: unknown[];
+      for (;;) {
+        rows = select(task.pstates[pstate]!.external(session), session);
+        if (!session.missed) break;
+        await session.load();
+      }
+      for (let i = 0; i < rows.length; i++) {
+        tree.born();
+        this.#resume(event, tree, task, rows[i]);
+      }
+      this.#queueJob(() => tree.ended());
+    } catch (error) {
+      this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
+    }
+  }
+
+  #invoke(event: Event, tree: EventTree, task: Task): void {
+    const { query, args } = event.detail as DetailOf<"query">;
+    if (typeof query !== "number") {
+      tree.failed(
+        new Failure("NOT_ALLOWED_HERE", `queries of other modules (${query}) are not there yet`, { line: "?" }),
+      );
+      return;
+    }
+    const reply = (error: RamaError | null, value: unknown) => {
+      if (error === null) this.#resume(event, tree, task, value);
+      else this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
+    };
+    this.#host.invoke({ query, args, reply }, task.id);
+  }
+
+  #append(event: Event, tree: EventTree, task: Task): void {
+    const { depot, level } = event.detail as DetailOf<"depot">;
+    const record = this.#records.get(event)!;
+    this.#records.delete(event);
+    const goesOn = event.stage >= 0;
+    if (goesOn || level !== "none") tree.born();
+    if (typeof depot !== "number") {
+      tree.failed(
+        new Failure("NOT_ALLOWED_HERE", `depots of other modules (${depot}) are not there yet`, { line: "?" }),
+      );
+      return;
+    }
+    const next = new Event("send", event.stage, task.id, event.vars);
+    next.tree = tree;
+    const go = () => (goesOn ? this.runnerOf(task).push(next) : tree.ended());
+    this.#host.appendRecord(task, depot, record, level, (error, _offset, _returns, failures) => {
+      const failed = error ?? failures?.get(0) ?? null;
+      if (level === "none") return;
+      this.#queueJob(() => (failed === null ? go() : tree.failed(userError(failed, this.topology, 0))));
+    });
+    if (level === "none" && goesOn) go();
+  }
+}
+
+interface Positions {
+  readonly startOffset: number;
+  readonly endOffset: number;
+  offsetAfterTimestamp(ms: number): number;
+}
+
+/** Where a source begins in a partition that it has never seen. */
+export function startOffsetOf(from: StartFrom, partition: Positions, nowMs: number): number {
+  const inside = (offset: number) => Math.min(Math.max(offset, partition.startOffset), partition.endOffset);
+  switch (from.kind) {
+    case "end":
+      return partition.endOffset;
+    case "beginning":
+      return partition.startOffset;
+    case "afterTimestamp":
+      return inside(partition.offsetAfterTimestamp(from.epochMs));
+    case "ago":
+      return inside(
+        from.unit === "RECORDS"
+          ? partition.endOffset - from.amount
+          : partition.offsetAfterTimestamp(nowMs - from.amount),
+      );
+  }
+}
