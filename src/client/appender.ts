@@ -1,7 +1,7 @@
 // All appends of one client to one depot: chooses the partition of each record and hands it to that partition's queue, in call order. Random, field and op
 // schemes are evaluated here; a scheme that is a function of the module is evaluated by the cluster (CHOOSE_PARTITIONS), one request at a time so that the
 // order of calls stays. Records wait here, encoded, until the module's routes are known.
-import { RamaError } from "../base/errors.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { mapGet } from "../base/compare.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
@@ -65,7 +65,9 @@ export class Appender {
   }
 
   close(): void {
-    const error = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", { stored: false });
+    const error = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", {
+      stored: false,
+    });
     for (const held of this.#held.splice(0)) held.waiter.notAppended(held.tag, error);
     for (const queue of this.#queues.values()) queue.close();
   }
@@ -102,7 +104,12 @@ export class Appender {
     } catch (error) {
       if (!(error instanceof RamaError)) throw error;
       // One record that the scheme cannot take must not take others with it.
-      if (taken.length > 1 && !error.retryable && error.code !== "MODULE_NOT_FOUND" && error.code !== "UNKNOWN_OBJECT") {
+      if (
+        taken.length > 1 &&
+        !error.retryable &&
+        error.code !== "MODULE_NOT_FOUND" &&
+        error.code !== "UNKNOWN_OBJECT"
+      ) {
         return this.#drainOneByOne(taken);
       }
       this.#held.splice(0, taken.length);
@@ -148,7 +155,9 @@ export class Appender {
     const depot = table.depot(this.#depotName);
     if (depot.tick || depot.partitioning.kind === "disallow") {
       const why = depot.tick ? "is a tick depot" : "does not take appends of clients (Depot.disallow)";
-      throw new RamaError("NOT_APPENDABLE", `${this.#depotName} of ${this.#moduleName} ${why}`, { depot: this.#depotName });
+      throw new RamaError("NOT_APPENDABLE", `${this.#depotName} of ${this.#moduleName} ${why}`, {
+        depot: this.#depotName,
+      });
     }
     return depot;
   }
@@ -204,9 +213,25 @@ export class Appender {
 
 /** The value whose hash chooses the partition. A missing field hashes like null. */
 function partitionKey(partitioning: RoutePartitioning, record: unknown): unknown {
-  if (partitioning.kind === "hashOp") return opNamed(partitioning.op).apply(record);
+  if (partitioning.kind === "hashOp") return opKey(partitioning.op, record);
   if (partitioning.kind !== "hashField") return null;
   if (record instanceof Map) return mapGet(record, partitioning.field) ?? null;
   if (record === null || typeof record !== "object") return null;
-  return (Object.hasOwn(record, partitioning.field) ? (record as Record<string, unknown>)[partitioning.field] : null) ?? null;
+  return (
+    (Object.hasOwn(record, partitioning.field) ? (record as Record<string, unknown>)[partitioning.field] : null) ?? null
+  );
+}
+
+function opKey(name: string, record: unknown): unknown {
+  const op = opNamed(name);
+  if (op === undefined)
+    throw new RamaError("WRONG_VERSION", `this release has no ${name}, by which the depot is partitioned`, {
+      op: name,
+    });
+  try {
+    return op.fn(record) ?? null;
+  } catch (error) {
+    if (error instanceof RamaError) throw error;
+    throw new RamaError("USER_CODE_FAILED", `${name} of the record: ${messageOf(error)}`, { op: name }, error);
+  }
 }

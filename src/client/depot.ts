@@ -107,11 +107,22 @@ export class DepotClient<T = any> {
   }
 
   /** Records of a partition at offsets [from, to). Errors: OFFSET_OUT_OF_RANGE, TOO_LARGE. */
-  read(partition: number, from: number, to: number): Promise<T[]> {
+  async read(partition: number, from: number, to: number): Promise<T[]> {
     if (!isOffset(from) || !isOffset(to) || from > to) {
       const message = `[${from}, ${to}) is not a range of offsets`;
-      return Promise.reject(new RamaError("OFFSET_OUT_OF_RANGE", message, { from, to }));
+      throw new RamaError("OFFSET_OUT_OF_RANGE", message, { from, to });
     }
+    const records = await this.#readSome(partition, from, to);
+    // An engine puts into one answer as many as it holds.
+    while (records.length < to - from) {
+      const more = await this.#readSome(partition, from + records.length, to);
+      if (more.length === 0) break;
+      for (const record of more) records.push(record);
+    }
+    return records;
+  }
+
+  #readSome(partition: number, from: number, to: number): Promise<T[]> {
     return call(this.#context, {
       moduleName: this.#moduleName,
       what: `a read of partition ${partition} of ${this.#name}`,
@@ -150,7 +161,9 @@ export class DepotClient<T = any> {
       return new RamaError("CONNECTION_LOST", `the client of ${this.#name} is closed`, { stored: false });
     }
     if (!ACK_LEVELS.includes(level)) {
-      return new RamaError("BAD_ARGUMENTS", `${String(level)} is not an ack level: ${ACK_LEVELS.join(", ")}`, { level });
+      return new RamaError("BAD_ARGUMENTS", `${String(level)} is not an ack level: ${ACK_LEVELS.join(", ")}`, {
+        level,
+      });
     }
     return undefined;
   }

@@ -62,10 +62,13 @@ export class PartitionQueue {
 
   /** Ends everything: what was sent as unknown, the rest as not appended. */
   close(): void {
-    const trouble = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", { stored: false });
+    const trouble = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", {
+      stored: false,
+    });
     this.#expiry?.cancel();
     for (const batch of this.#inFlight.splice(0)) batch.fail(this.#unknown("the client was closed"));
-    for (const batch of this.#waiting.splice(0)) batch.fail(batch.sequence < 0 ? trouble : this.#unknown(trouble.message));
+    for (const batch of this.#waiting.splice(0))
+      batch.fail(batch.sequence < 0 ? trouble : this.#unknown(trouble.message));
   }
 
   #batchFor(level: AckLevelName): AppendBatch {
@@ -228,7 +231,8 @@ export class PartitionQueue {
       const expired = this.#waiting.filter((batch) => batch.deadline <= now);
       const left = this.#waiting.filter((batch) => batch.deadline > now);
       this.#waiting.splice(0, this.#waiting.length, ...left);
-      for (const batch of expired) batch.fail(batch.sequence < 0 ? this.#notSent() : this.#unknown("no answer in time"));
+      for (const batch of expired)
+        batch.fail(batch.sequence < 0 ? this.#notSent() : this.#unknown("no answer in time"));
       if (this.#recovering) this.#scheduleExpiry();
     });
   }

@@ -72,7 +72,9 @@ export class PStateClient<T = any> {
   #start<R>(select: Select<R>): Promise<R> {
     const table = this.#context.routing.cached(this.#moduleName);
     if (table === undefined) {
-      return this.#context.routing.within(this.#moduleName, this.#timeoutMs).then((known) => this.#startKnown(select, known));
+      return this.#context.routing
+        .within(this.#moduleName, this.#timeoutMs)
+        .then((known) => this.#startKnown(select, known));
     }
     return this.#startKnown(select, table);
   }

@@ -57,7 +57,9 @@ function causeText(cause: unknown): CauseText {
 
 function causeOf(text: CauseText): Error {
   const cause =
-    text.code !== undefined && isErrorCode(text.code) ? new RamaError(text.code, text.message) : new Error(text.message);
+    text.code !== undefined && isErrorCode(text.code)
+      ? new RamaError(text.code, text.message)
+      : new Error(text.message);
   cause.name = text.name;
   if (text.stack !== undefined) cause.stack = text.stack;
   return cause;

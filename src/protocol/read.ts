@@ -29,7 +29,12 @@ export function decodePreparePath(frame: Uint8Array): { readonly path: number; r
 }
 
 export function encodeSelect(writer: FrameWriter, select: SelectRequest): Uint8Array {
-  writer.begin(SELECT).u8(select.one ? 1 : 0).u16(select.pstate).u32(select.task).u32(select.request);
+  writer
+    .begin(SELECT)
+    .u8(select.one ? 1 : 0)
+    .u16(select.pstate)
+    .u32(select.task)
+    .u32(select.request);
   return writer.u32(select.path).raw(select.args).view();
 }
 

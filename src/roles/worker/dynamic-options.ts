@@ -29,7 +29,9 @@ export class DynamicOptions implements OptionLookup {
 }
 
 function byKey(settings: readonly DynamicOption[]): ReadonlyMap<string, unknown> {
-  return new Map(settings.map(({ scope, object, name, value }) => [keyOf(name, scope === "module" ? "" : object), value]));
+  return new Map(
+    settings.map(({ scope, object, name, value }) => [keyOf(name, scope === "module" ? "" : object), value]),
+  );
 }
 
 function keyOf(name: string, object: string): string {

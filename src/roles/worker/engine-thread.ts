@@ -42,7 +42,7 @@ export class EngineThread {
       case "options":
         this.#dynamic?.replace(message.settings);
         for (const { name, scope, object, value } of message.settings) {
-          this.#host?.engine.setOption(name, scope === "module" ? undefined : object, value);
+          this.#host?.engine.setOption(name, value, scope === "module" ? undefined : object);
         }
         return;
       case "status":

@@ -34,7 +34,10 @@ export function installDoors(doors: Doors, libFiles: readonly LibFile[] = []): v
         build.module(name, () => ({ exports: exports as Record<string, unknown>, loader: "object" }));
       }
       for (const { name, path } of libFiles) {
-        build.module(name, async () => ({ exports: (await import(path)) as Record<string, unknown>, loader: "object" }));
+        build.module(name, async () => ({
+          exports: (await import(path)) as Record<string, unknown>,
+          loader: "object",
+        }));
       }
     },
   });
@@ -67,7 +70,10 @@ async function importBundle(bundlePath: string): Promise<Record<string, unknown>
 }
 
 function findModule(exports: Record<string, unknown>, wanted: string, bundlePath: string): new () => RamaModule {
-  const modules = Object.entries(exports).filter(([, value]) => isModuleClass(value)) as [string, new () => RamaModule][];
+  const modules = Object.entries(exports).filter(([, value]) => isModuleClass(value)) as [
+    string,
+    new () => RamaModule,
+  ][];
   const lastSegment = wanted.slice(wanted.lastIndexOf(".") + 1);
   const found =
     modules.find(([name]) => name === wanted) ??
@@ -102,7 +108,9 @@ function registerExports(exports: Record<string, unknown>, serializations: reado
   for (const name of serializations) {
     const serialization = exports[name.slice(name.lastIndexOf(".") + 1)] as RamaCustomSerialization | undefined;
     if (typeof serialization?.targetType !== "function") {
-      throw new RamaError("BAD_BUNDLE", `custom.serializations names ${name}, which the bundle does not export`, { name });
+      throw new RamaError("BAD_BUNDLE", `custom.serializations names ${name}, which the bundle does not export`, {
+        name,
+      });
     }
     classes.registerCustom(name, serialization);
   }

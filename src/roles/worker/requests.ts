@@ -7,14 +7,12 @@ import { decodeValue } from "../../base/value-codec.ts";
 import type { ClassRegistry } from "../../base/values.ts";
 import type { CompiledModule } from "../../dataflow/compiled.ts";
 import type { DepotDefinition, ModuleInstanceInfo, PStateDefinition } from "../../module/definition.ts";
-import { compileSelect } from "../../paths/compile.ts";
-import type { PathRoot } from "../../paths/indexed.ts";
+import { type CompiledSelect, compileSelect } from "../../paths/compile.ts";
+import type { PathRoot, ReadSession } from "../../paths/indexed.ts";
 import { decodePathSteps } from "../../paths/path-codec.ts";
 import { type AppendRequest, eachRecord } from "../../protocol/append.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { AppendReply, AppendToken } from "../../task/engine-api.ts";
-
-type CompiledSelect = ReturnType<typeof compileSelect>;
 
 export interface EngineRequestsOptions {
   readonly engine: Engine;
@@ -83,7 +81,7 @@ export class EngineRequests {
     const pstate = this.#pstate(pstateIndex);
     this.#checkTask(task, pstate.global);
     const compiled = this.#compile(pstate, path);
-    const select = (root: PathRoot): unknown[] => compiled(root.get(), args);
+    const select = (root: PathRoot, session: ReadSession): unknown[] => compiled(root.get(), args, session);
     this.#engine.select({ pstate: pstateIndex, task, select, reply });
   }
 
@@ -94,7 +92,8 @@ export class EngineRequests {
     reply: (error: RamaError | null, value: unknown) => void,
   ): void {
     const topology = this.#module.definition.topologies[query];
-    if (topology?.kind !== "query") throw unknownObject(this.#info.moduleName, `query topology with the number ${query}`);
+    if (topology?.kind !== "query")
+      throw unknownObject(this.#info.moduleName, `query topology with the number ${query}`);
     if (args.length !== topology.inputs.length) {
       const message = `query ${topology.name} takes ${topology.inputs.length} arguments, ${args.length} were given`;
       throw new RamaError("WRONG_ARGUMENT_COUNT", message, { query: topology.name });
@@ -165,14 +164,18 @@ export class EngineRequests {
     const key = `${pstate.index} ${path}`;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
-    const compiled = compileSelect(decodePathSteps(Uint8Array.from(path, (c) => c.charCodeAt(0)), this.classes), pstate.schema);
+    const spec = Uint8Array.from(path, (c) => c.charCodeAt(0));
+    const compiled = compileSelect(decodePathSteps(spec, this.classes), { schema: pstate.schema });
     if (this.#compiled.size >= compiledMax) this.#compiled.delete(this.#compiled.keys().next().value!);
     this.#compiled.set(key, compiled);
     return compiled;
   }
 
   #depot(index: number): DepotDefinition {
-    return this.#module.definition.depots[index] ?? raise(unknownObject(this.#info.moduleName, `depot with the number ${index}`));
+    return (
+      this.#module.definition.depots[index] ??
+      raise(unknownObject(this.#info.moduleName, `depot with the number ${index}`))
+    );
   }
 
   #pstate(index: number): PStateDefinition {
@@ -194,7 +197,8 @@ export class EngineRequests {
 }
 
 function checkPartition(partition: unknown, numTasks: number, name: string): number {
-  if (typeof partition === "number" && Number.isInteger(partition) && partition >= 0 && partition < numTasks) return partition;
+  if (typeof partition === "number" && Number.isInteger(partition) && partition >= 0 && partition < numTasks)
+    return partition;
   const message = `${name}: ${String(partition)} is not a partition; they are 0 to ${numTasks - 1}`;
   throw new RamaError("BAD_PARTITION", message, { partition: String(partition), numTasks });
 }

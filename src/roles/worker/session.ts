@@ -164,7 +164,8 @@ export class Session {
       const path = this.#paths.get(select.path);
       if (path === undefined) throw badFrame(`path ${select.path} was not prepared`);
       const { classes } = this.#requests;
-      const args = select.args.length === 0 ? [] : (decodeValue(select.args, 0, select.args.length, classes) as unknown[]);
+      const args =
+        select.args.length === 0 ? [] : (decodeValue(select.args, 0, select.args.length, classes) as unknown[]);
       if (!Array.isArray(args)) throw badFrame("the arguments of a path are not an array");
       this.#requests.select(select.pstate, select.task, path, args, (error, rows) => {
         this.#open--;
@@ -284,7 +285,8 @@ export class Session {
   #refuse(error: unknown): void {
     const known = error instanceof RamaError ? error : new RamaError("INTERNAL", messageOf(error), {}, error);
     const { log } = this.#requests;
-    if (error instanceof RamaError) log.debug("connection refused", { remote: this.#connection.remote, why: known.message });
+    if (error instanceof RamaError)
+      log.debug("connection refused", { remote: this.#connection.remote, why: known.message });
     else log.error("connection ended with an error", { remote: this.#connection.remote, error });
     this.goodbye(known);
   }

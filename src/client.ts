@@ -1,0 +1,13 @@
+// `rama/client`: for programs that only append and read. Loads no engine. Re-exports only.
+export { AckLevel } from "./protocol/ack-level.ts";
+export { type ErrorCode, errorTable, RamaError } from "./base/errors.ts";
+export type { RamaCustomSerialization } from "./base/values.ts";
+export type { AckReturns } from "./client/append-batch.ts";
+export type { ClusterClient } from "./client/cluster-client.ts";
+export { type ClusterManagerConfig, RamaClusterManager } from "./client/cluster-manager.ts";
+export type { AppendFailure, AppendManyResult, DepotClient, ObjectInfo, PartitionInfo } from "./client/depot.ts";
+export type { PStateClient } from "./client/pstate.ts";
+export type { QueryClient } from "./client/query.ts";
+export { Ops } from "./dataflow/ops.ts";
+export { Path } from "./paths/path.ts";
+export { SortedRangeFromOptions, SortedRangeOptions, SortedRangeToOptions } from "./paths/range-options.ts";

@@ -1,0 +1,4 @@
+// `rama/test`: clusters and parts for tests of modules. Re-exports only.
+export { InProcessCluster, type InProcessOptions, type LaunchedModule } from "./testing/in-process-cluster.ts";
+export { LaunchConfig, type LaunchLiteral } from "./testing/launch-config.ts";
+export { MockOutputCollector } from "./testing/mock-output-collector.ts";

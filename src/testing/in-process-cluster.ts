@@ -1,0 +1,200 @@
+// A whole cluster in one JavaScript thread: engines over memory disks, clients over the memory network. No bundle is needed, module code may close over anything,
+// and any number of clusters may run at once.
+//   await using ipc = await InProcessCluster.create();
+//   const counts = await ipc.launchModule(WordCountModule, { tasks: 4, threads: 2 });
+import { systemEnv } from "../base/env-system.ts";
+import type { Env } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import { release } from "../base/release.ts";
+import { type Class, ClassRegistry, type RamaCustomSerialization } from "../base/values.ts";
+import { configOf } from "../config/rama-yaml.ts";
+import { ClientCore } from "../client/client-core.ts";
+import type { ClusterClient } from "../client/cluster-client.ts";
+import type { DepotClient } from "../client/depot.ts";
+import { type ModuleName, moduleNameOf } from "../client/module-name.ts";
+import type { PStateClient } from "../client/pstate.ts";
+import type { QueryClient } from "../client/query.ts";
+import { compileModule } from "../dataflow/compile.ts";
+import { defineModule } from "../module/build.ts";
+import type { RamaModule } from "../module/module.ts";
+import { schemaClasses } from "./schema-classes.ts";
+import { MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
+import { type LaunchConfig, type LaunchLiteral, launchConfigOf } from "./launch-config.ts";
+import { ModuleInstance } from "./module-instance.ts";
+import { waitFor } from "./wait-for.ts";
+
+export interface InProcessOptions {
+  /** Own serializations by name. */
+  readonly serializations?: Readonly<Record<string, RamaCustomSerialization>>;
+  /** Classes whose instances are appended, sent or stored, beside those that schemas name. */
+  readonly classes?: readonly Class[];
+  /** Settings, as in rama.yaml. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Ticks come by `tick` alone. */
+  readonly manualTicks?: boolean;
+}
+
+/** A module that runs in an in-process cluster. */
+export interface LaunchedModule {
+  readonly name: string;
+  depot<T = any>(name: string): DepotClient<T>;
+  pstate<T = any>(name: string): PStateClient<T>;
+  query<T = any>(name: string): QueryClient<T>;
+  /** Resolves once the topology has processed `count` records since launch; TIMEOUT after `timeoutMs` (60 s) with the count reached. */
+  waitForProcessed(topology: string, count: number, timeoutMs?: number): Promise<void>;
+  pause(topology: string): Promise<void>;
+  resume(topology: string): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+type ModuleClassOrInstance = RamaModule | (new () => RamaModule);
+
+export class InProcessCluster implements ClusterClient {
+  readonly #env: Env;
+  readonly #network: MemoryNetwork;
+  readonly #core: ClientCore;
+  readonly #classes: ClassRegistry;
+  readonly #options: InProcessOptions;
+  readonly #modules = new Map<string, ModuleInstance>();
+  readonly #config: ReturnType<typeof configOf>;
+  #launched = 0;
+  #closed = false;
+
+  private constructor(options: InProcessOptions) {
+    this.#options = options;
+    this.#config = configOf(options.config ?? {}, "InProcessCluster.create");
+    this.#env = systemEnv({ logLevel: "warn", sink: (line) => console.error(line) });
+    this.#network = new MemoryNetwork(this.#env);
+    this.#classes = new ClassRegistry();
+    for (const type of options.classes ?? []) this.#classes.register(type);
+    for (const [name, custom] of Object.entries(options.serializations ?? {}))
+      this.#classes.registerCustom(name, custom);
+    this.#core = new ClientCore({
+      env: this.#env,
+      transport: new MemoryTransport(this.#network, "client"),
+      config: this.#config,
+      release,
+      classes: this.#classes,
+      fetchRoutes: async (moduleName) => this.#running(moduleName).routes,
+    });
+  }
+
+  static async create(options: InProcessOptions = {}): Promise<InProcessCluster> {
+    return new InProcessCluster(options);
+  }
+
+  /** Builds, compiles and starts a module; resolves when it serves. Errors: what building it throws, BAD_PARALLELISM, MODULE_EXISTS. */
+  async launchModule(module: ModuleClassOrInstance, config: LaunchConfig | LaunchLiteral): Promise<LaunchedModule> {
+    const launch = launchConfigOf(config);
+    const compiled = compileModule(defineModule(module));
+    const { name } = compiled.definition;
+    if (this.#modules.has(name)) throw new RamaError("MODULE_EXISTS", `${name} runs already`, { module: name });
+    for (const type of schemaClasses(compiled.definition)) this.#classes.register(type);
+    const instance = new ModuleInstance({
+      env: this.#env,
+      network: this.#network,
+      module: compiled,
+      instanceId: `m${++this.#launched}`,
+      launch,
+      config: this.#config,
+      classes: this.#classes,
+      manualTicks: this.#options.manualTicks ?? false,
+      clusterRetriever: () => this,
+      print: (line) => console.log(line),
+    });
+    this.#modules.set(name, instance);
+    try {
+      await instance.open();
+    } catch (error) {
+      this.#modules.delete(name);
+      throw error;
+    }
+    return this.#handle(name);
+  }
+
+  /** Stops the module and forgets its data. MODULE_NOT_FOUND. */
+  async destroyModule(module: ModuleName): Promise<void> {
+    const name = moduleNameOf(module);
+    const instance = this.#running(name);
+    this.#modules.delete(name);
+    this.#core.context.routing.forget(name);
+    await instance.close();
+  }
+
+  clusterDepot<T = any>(module: ModuleName, depot: string): DepotClient<T> {
+    return this.#core.depot<T>(module, depot);
+  }
+
+  clusterPState<T = any>(module: ModuleName, pstate: string): PStateClient<T> {
+    return this.#core.pstate<T>(module, pstate);
+  }
+
+  clusterQuery<T = any>(module: ModuleName, query: string): QueryClient<T> {
+    return this.#core.query<T>(module, query);
+  }
+
+  async getDeployedModuleNames(): Promise<Set<string>> {
+    return new Set(this.#modules.keys());
+  }
+
+  /** One tick of a tick depot, with `manualTicks`; resolves when stream topologies have finished the tick's tree. */
+  async tick(module: ModuleName, depot: string): Promise<void> {
+    if (this.#options.manualTicks !== true) {
+      throw new RamaError("NOT_ALLOWED_HERE", "tick needs InProcessCluster.create({ manualTicks: true })");
+    }
+    await this.#running(moduleNameOf(module)).tick(depot);
+  }
+
+  async waitForProcessed(module: ModuleName, topology: string, count: number, timeoutMs = 60_000): Promise<void> {
+    const instance = this.#running(moduleNameOf(module));
+    const processed = () => instance.topology(topology).processed;
+    await waitFor(() => processed() >= count, {
+      env: this.#env,
+      timeoutMs,
+      what: `${count} processed records of ${topology}`,
+      present: () => `${processed()} are`,
+    });
+  }
+
+  async pauseTopology(module: ModuleName, topology: string): Promise<void> {
+    this.#running(moduleNameOf(module)).pause(topology);
+  }
+
+  async resumeTopology(module: ModuleName, topology: string): Promise<void> {
+    this.#running(moduleNameOf(module)).resume(topology);
+  }
+
+  /** Stops every module and closes every client. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#core.close();
+    const modules = [...this.#modules.values()];
+    this.#modules.clear();
+    await Promise.all(modules.map((instance) => instance.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #running(name: string): ModuleInstance {
+    const instance = this.#modules.get(name);
+    if (instance !== undefined) return instance;
+    const names = [...this.#modules.keys()].join(", ") || "none";
+    throw new RamaError("MODULE_NOT_FOUND", `no module ${name} runs here; running: ${names}`, { module: name });
+  }
+
+  #handle(name: string): LaunchedModule {
+    return {
+      name,
+      depot: (depot) => this.clusterDepot(name, depot),
+      pstate: (pstate) => this.clusterPState(name, pstate),
+      query: (query) => this.clusterQuery(name, query),
+      waitForProcessed: (topology, count, timeoutMs) => this.waitForProcessed(name, topology, count, timeoutMs),
+      pause: (topology) => this.pauseTopology(name, topology),
+      resume: (topology) => this.resumeTopology(name, topology),
+      destroy: () => this.destroyModule(name),
+    };
+  }
+}

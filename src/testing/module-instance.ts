@@ -1,0 +1,151 @@
+// One module running in an in-process cluster: an engine per worker over memory disks and the memory network, the same engine, server and router as in a worker
+// process. The disks outlive the engines, so that an instance can be stopped and started again.
+import type { Env } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import { release } from "../base/release.ts";
+import type { ClassRegistry } from "../base/values.ts";
+import type { Config } from "../config/rama-yaml.ts";
+import type { CompiledModule } from "../dataflow/compiled.ts";
+import type { ModuleInstanceInfo } from "../module/definition.ts";
+import { type MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
+import { type GroupAddress, type ModuleRoutes, moduleRoutes, objectTable } from "../protocol/routes.ts";
+import { DynamicOptions } from "../roles/worker/dynamic-options.ts";
+import { EngineHost } from "../roles/worker/engine-host.ts";
+import { MemoryDisk } from "../storage/disk-memory.ts";
+import { memoryKv } from "../storage/kv-memory.ts";
+import type { TopologyStatus } from "../task/engine-api.ts";
+import type { LaunchConfig } from "./launch-config.ts";
+
+export interface ModuleInstanceOptions {
+  readonly env: Env;
+  readonly network: MemoryNetwork;
+  readonly module: CompiledModule;
+  readonly instanceId: string;
+  readonly launch: LaunchConfig;
+  readonly config: Config;
+  readonly classes: ClassRegistry;
+  readonly manualTicks: boolean;
+  readonly clusterRetriever: () => unknown;
+  readonly print: (line: string) => void;
+}
+
+interface MemoryWorker {
+  readonly host: string;
+  readonly groups: readonly number[];
+  readonly disk: MemoryDisk;
+  readonly kv: ReturnType<typeof memoryKv>;
+  engine: EngineHost | undefined;
+}
+
+export class ModuleInstance {
+  readonly info: ModuleInstanceInfo;
+  readonly #options: ModuleInstanceOptions;
+  readonly #workers: readonly MemoryWorker[];
+  readonly #groups: GroupAddress[];
+  #version = 1;
+
+  constructor(options: ModuleInstanceOptions) {
+    this.#options = options;
+    const { launch, instanceId, module } = options;
+    this.info = {
+      moduleName: module.definition.name,
+      moduleInstanceId: instanceId,
+      numTasks: launch.tasks,
+      numThreads: launch.threads,
+      numWorkers: launch.workers,
+    };
+    this.#workers = Array.from({ length: launch.workers }, (_, worker) => {
+      const disk = new MemoryDisk();
+      const groups = Array.from({ length: launch.threads }, (_unused, group) => group);
+      return {
+        host: `${instanceId}-w${worker}`,
+        groups: groups.filter((group) => group % launch.workers === worker),
+        disk,
+        kv: memoryKv({ disk }),
+        engine: undefined,
+      };
+    });
+    this.#groups = Array.from({ length: launch.threads }, () => ({ host: "", port: 0 }));
+  }
+
+  get name(): string {
+    return this.info.moduleName;
+  }
+
+  get routes(): ModuleRoutes {
+    return moduleRoutes(this.info, objectTable(this.#options.module), [...this.#groups], this.#version);
+  }
+
+  async open(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => this.#openWorker(worker)));
+    this.#version++;
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers) for (const group of worker.groups) this.#groups[group] = { host: "", port: 0 };
+    await Promise.all(this.#workers.map((worker) => worker.engine?.close()));
+  }
+
+  /** By topology, summed over the engines. */
+  topology(name: string): Pick<TopologyStatus, "processed" | "executing" | "failures" | "lastError"> {
+    const total = { processed: 0, executing: 0, failures: 0, lastError: null as string | null };
+    let found = false;
+    for (const { engine } of this.#workers) {
+      const status = engine?.engine.status().topologies.find((topology) => topology.name === name);
+      if (status === undefined) continue;
+      found = true;
+      total.processed += status.processed;
+      total.executing += status.executing;
+      total.failures += status.failures;
+      total.lastError ??= status.lastError;
+    }
+    if (!found) throw new RamaError("UNKNOWN_OBJECT", `${this.name} has no topology ${name}`, { topology: name });
+    return total;
+  }
+
+  pause(topology: string): void {
+    for (const { engine } of this.#workers) engine?.engine.pauseTopology(topology);
+  }
+
+  resume(topology: string): void {
+    for (const { engine } of this.#workers) engine?.engine.resumeTopology(topology);
+  }
+
+  /** One tick of a tick depot; resolves when stream topologies have finished its tree. */
+  tick(depotName: string): Promise<void> {
+    const depot = this.#options.module.definition.depots.find(({ name }) => name === depotName);
+    if (depot?.tickMs === undefined) {
+      throw new RamaError("UNKNOWN_OBJECT", `${this.name} has no tick depot ${depotName}`, { depot: depotName });
+    }
+    const owner = this.#workers.find(({ groups }) => groups.includes(0))!;
+    return new Promise((resolve, reject) => {
+      owner.engine!.engine.tick(depot.index, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  async #openWorker(worker: MemoryWorker): Promise<void> {
+    const { env, network, module, config, classes, manualTicks, clusterRetriever, print } = this.#options;
+    worker.engine = await EngineHost.open({
+      env,
+      disk: worker.disk,
+      kv: worker.kv,
+      dir: "/data",
+      transport: new MemoryTransport(network, worker.host),
+      address: { host: worker.host, port: 0 },
+      module,
+      classes,
+      info: this.info,
+      groups: worker.groups,
+      options: new DynamicOptions(module.definition.launchOptions, []),
+      instanceTag: worker.host,
+      release,
+      recordBytesMax: config.get("limit.record.bytes"),
+      answerBytesMax: config.get("limit.answer.bytes"),
+      addressOf: (task) => this.#groups[task % this.info.numThreads],
+      manualTicks,
+      clusterRetriever,
+      print,
+    });
+    for (const group of worker.groups) this.#groups[group] = worker.engine.address;
+  }
+}
