@@ -335,7 +335,10 @@ export class Engine implements EventReceiver {
     try {
       rows = select.select(this.#external(select.pstate, select.task), this.#session);
     } catch (thrown) {
-      if (!this.#session.missed) return select.reply(readError(thrown, definition!.name), []);
+      if (!this.#session.missed) {
+        select.reply(readError(thrown, definition!.name), []);
+        return;
+      }
       rows = [];
     }
     if (!this.#session.missed) select.reply(null, rows);
@@ -383,19 +386,20 @@ export class Engine implements EventReceiver {
 
   #invoke(invoke: EngineInvoke, fromTask: number | undefined): void {
     const runtime = this.#runtimes[invoke.query];
-    if (this.#failed !== null) return invoke.reply(this.#failed, undefined);
-    if (runtime?.topology.kind !== "query") {
-      return invoke.reply(
-        new RamaError("UNKNOWN_OBJECT", `the module has no query ${invoke.query}`, { query: invoke.query }),
-        undefined,
-      );
-    }
     const local = fromTask ?? this.#groups[0]!.tasks[0]!.id;
-    const start =
-      invoke.task ?? this.#calls.startTask(runtime.topology, invoke.args, this.#options.info.numTasks, local);
+    const tasks = this.#options.info.numTasks;
+    let error = this.#failed;
+    if (runtime?.topology.kind !== "query") {
+      error = new RamaError("UNKNOWN_OBJECT", `the module has no query ${invoke.query}`, { query: invoke.query });
+    }
+    if (error !== null) {
+      invoke.reply(error, undefined);
+      return;
+    }
+    const start = invoke.task ?? this.#calls.startTask(runtime!.topology, invoke.args, tasks, local);
     const task = this.#tasks[start];
     if (task !== undefined) (runtime as QueryRuntime).invokeHere(task, invoke.args, invoke.reply);
-    else if (!(start >= 0 && start < this.#options.info.numTasks)) {
+    else if (!(start >= 0 && start < tasks)) {
       invoke.reply(new RamaError("BAD_PARTITION", `there is no task ${start}`, { task: start }), undefined);
     } else {
       const call = this.#calls.add(invoke.reply);

@@ -161,7 +161,8 @@ function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
       const target = reader.varint();
       const ref = { task: reader.varint(), tree: reader.f64() };
       const event = reader.f64();
-      return to.event(topology, stage, target, ref, event, reader.readValue() as unknown[]);
+      to.event(topology, stage, target, ref, event, reader.readValue() as unknown[]);
+      return;
     }
     case ACK: {
       const topology = reader.varint();
@@ -169,28 +170,33 @@ function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
       const answer = reader.f64();
       const returns: unknown[] = [];
       for (let count = reader.varint(); count > 0; count--) returns.push(reader.readValue());
-      return to.ack(topology, task, tree, answer, returns);
+      to.ack(topology, task, tree, answer, returns);
+      return;
     }
     case FAILURE: {
       const topology = reader.varint();
       const tree = reader.f64();
-      return to.failure(topology, task, tree, failureOf(reader.text()));
+      to.failure(topology, task, tree, failureOf(reader.text()));
+      return;
     }
     case CALL: {
       const query = reader.varint();
       const target = reader.varint();
       const callerTask = reader.varint();
       const call = reader.f64();
-      return to.call(query, target, callerTask, call, reader.readValue() as unknown[]);
+      to.call(query, target, callerTask, call, reader.readValue() as unknown[]);
+      return;
     }
     case RESULT: {
       const call = reader.f64();
-      if (reader.u8() === 0) return to.result(call, null, reader.readValue());
-      return to.result(call, failureOf(reader.text()), undefined);
+      if (reader.u8() === 0) to.result(call, null, reader.readValue());
+      else to.result(call, failureOf(reader.text()), undefined);
+      return;
     }
     case FORGET: {
       const topology = reader.varint();
-      return to.forget(topology, { task: reader.varint(), tree: reader.f64() });
+      to.forget(topology, { task: reader.varint(), tree: reader.f64() });
+      return;
     }
     default:
       throw new RamaError("BAD_FRAME", `message kind ${kind} between engines is not known`, { kind });

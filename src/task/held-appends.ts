@@ -30,7 +30,10 @@ export class HeldAppends {
   hold(append: EngineAppend): void {
     const key = `${append.depot}/${append.task}`;
     let held = this.#byPartition.get(key);
-    if (held === undefined) this.#byPartition.set(key, (held = new JobFifo()));
+    if (held === undefined) {
+      held = new JobFifo();
+      this.#byPartition.set(key, held);
+    }
     held.push({ append, untilMs: this.env.monotonicMs() + this.timeoutMs() });
     this.#watch();
   }
@@ -47,7 +50,9 @@ export class HeldAppends {
   }
 
   rejectAll(error: RamaError): void {
-    for (const held of this.#byPartition.values()) held.forEach(({ append }) => append.reply(error, -1, null, null));
+    for (const held of this.#byPartition.values()) {
+      for (let next = held.shift(); next !== undefined; next = held.shift()) next.append.reply(error, -1, null, null);
+    }
     this.#byPartition.clear();
     this.#timer?.cancel();
   }

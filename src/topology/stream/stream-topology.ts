@@ -276,7 +276,10 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
 
   tick(depot: number, done: (error: RamaError | null) => void): void {
     const sources = this.#sourcesOf.get(depot)?.get(0) ?? [];
-    if (sources.length === 0) return done(null);
+    if (sources.length === 0) {
+      done(null);
+      return;
+    }
     const after = (hook: () => void) => this.#host.loop.after(hook);
     const wait = new AppendWait(
       1,
