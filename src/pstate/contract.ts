@@ -10,6 +10,7 @@
 // always a prefix of the log.
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { SchemaNode } from "../module/schema.ts";
+import type { ClassRegistry } from "../base/values.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
 
 export interface PStateSpec {
@@ -61,7 +62,16 @@ export interface PStateGroup {
   readonly unflushedBytes: number;
   /** Collects every applied, unflushed node; call `done` after the batch is durable (or `failed` to keep them dirty). */
   collect(): { readonly ops: KvOp[]; done(): void; failed(): void };
-  /** Removes all of an object (destroy, deletion in an update). */
+  /**
+   * Deletes the keys of structures whose removal a finished flush has made durable. To be called after `done`, by one caller at a time; later is fine,
+   * and so is never: those keys are unreachable and only take room.
+   */
+  removeDropped(): Promise<void>;
+  /** Elements per object, nested ones included, approximately: overwrites and deletions that did not look first are not counted. */
+  status(): { readonly objectId: number; readonly name: string; readonly entries: number }[];
+  /** Bytes on disk, roughly; what is not flushed does not count. */
+  approximateBytes(objectId: number): Promise<number>;
+  /** Removes all of an object (destroy, deletion in an update). The group must have been opened without it. */
   deleteObject(objectId: number): Promise<void>;
 }
 
@@ -72,4 +82,6 @@ export type OpenPStateGroup = (options: {
   readonly specs: readonly PStateSpec[];
   readonly cacheBytes: number;
   readonly deepValidation: boolean;
+  /** Classes and custom serializations of the module's values; without it only plain data. */
+  readonly classes?: ClassRegistry;
 }) => PStateGroup;

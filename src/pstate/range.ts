@@ -1,0 +1,241 @@
+// Ranges over a structure's elements: what is in memory, with the rest from pages of the Kv.
+//
+// Each position of the range lies in one of three kinds of stretch: *covered* (every stored element has a node: only nodes count), *paged* (this session has
+// read it from the Kv: page and nodes are merged, a node wins), or neither, which is a miss. What a miss loads stays with the session, so that the
+// next evaluation gets further however small the cache is; it also goes into the cache, with its coverage, for others.
+// A page is a snapshot. Whatever was applied after it has a node, as long as that node stays in memory; a node that a flush wrote after the page was read and
+// that has left since makes the page worthless (`evictedFlush`), and it is read again.
+import { latin1Of } from "../base/bytes.ts";
+import { decodeKey, encodeKey } from "../base/key-encoding.ts";
+import { decodeValue } from "../base/value-codec.ts";
+import type { IndexRange, ReadSession } from "../paths/indexed.ts";
+import { keyEnd, keyStart } from "./layout.ts";
+import type { Node } from "./node-cache.ts";
+import type { Partition } from "./partition.ts";
+import { joinOrder, type Structure } from "./structure.ts";
+import type { View } from "./view.ts";
+
+export type EmitElement = (key: unknown, stored: unknown) => void;
+
+interface PageEntry {
+  readonly order: string;
+  readonly key: unknown;
+  readonly stored: unknown;
+}
+
+/** Everything that the Kv had in [from, to), and after how many flushes. */
+interface Page {
+  readonly from: string;
+  readonly to: string;
+  readonly entries: readonly PageEntry[];
+  readonly flushes: number;
+}
+
+/** A bounded range reads a few more than it needs, for those that have been deleted in memory. */
+const spareEntries = 16;
+/** A page that weighs more than this part of the cache does not go into it. */
+const cacheShare = 4;
+
+const sessionPages = new WeakMap<ReadSession, Map<Partition, Map<number, Page[]>>>();
+
+function pagesOf(session: ReadSession, structure: Structure): Page[] {
+  let byPartition = sessionPages.get(session);
+  if (byPartition === undefined) {
+    byPartition = new Map();
+    sessionPages.set(session, byPartition);
+  }
+  let byId = byPartition.get(structure.partition);
+  if (byId === undefined) {
+    byId = new Map();
+    byPartition.set(structure.partition, byId);
+  }
+  let pages = byId.get(structure.id);
+  if (pages === undefined) {
+    pages = [];
+    byId.set(structure.id, pages);
+  }
+  return pages;
+}
+
+/** Emits the present elements of the range, ascending. After a miss what it emits is not to be used. */
+export function scanRange(view: View, structure: Structure, range: IndexRange, emit: EmitElement): void {
+  const [from, to] = boundsOf(range);
+  const limit = range.limit ?? Number.POSITIVE_INFINITY;
+  if (limit <= 0 || from >= to) return;
+  const scan = new Scan(view, structure, limit, range.reverse === true);
+  scan.run(from, to);
+  const { keys, values } = scan;
+  if (range.reverse) for (let i = keys.length - 1; i >= 0; i--) emit(keys[i], values[i]);
+  else for (let i = 0; i < keys.length; i++) emit(keys[i], values[i]);
+}
+
+export function countRange(view: View, structure: Structure): number {
+  let count = 0;
+  scanRange(view, structure, {}, () => count++);
+  return count;
+}
+
+/** Encoded bounds, half-open: no encoded key is a prefix of another, so a zero byte after one comes before the next. */
+function boundsOf(range: IndexRange): [string, string] {
+  let from = keyStart;
+  let to = keyEnd;
+  if (range.hasFrom ?? range.from !== undefined) {
+    from = latin1Of(encodeKey(range.from));
+    if (range.fromExclusive) from += "\0";
+  }
+  if (range.hasTo ?? range.to !== undefined) {
+    to = latin1Of(encodeKey(range.to));
+    if (range.toInclusive) to += "\0";
+  }
+  return [from, to];
+}
+
+class Scan {
+  readonly keys: unknown[] = [];
+  readonly values: unknown[] = [];
+  readonly #view: View;
+  readonly #structure: Structure;
+  readonly #limit: number;
+  readonly #reverse: boolean;
+
+  constructor(view: View, structure: Structure, limit: number, reverse: boolean) {
+    this.#view = view;
+    this.#structure = structure;
+    this.#limit = limit;
+    this.#reverse = reverse;
+  }
+
+  run(from: string, to: string): void {
+    const { coverage } = this.#structure;
+    let [low, high] = [from, to];
+    while (low < high && this.keys.length < this.#limit) {
+      const covered = this.#reverse ? coverage.startBefore(high) : coverage.endFrom(low);
+      const page = covered === undefined ? this.#pageAt(this.#reverse ? high : low) : undefined;
+      if (covered === undefined && page === undefined) {
+        this.#miss(low, high);
+        return;
+      }
+      if (this.#reverse) {
+        const start = larger(covered ?? page!.from, low);
+        this.#stretch(start, high, page);
+        high = start;
+      } else {
+        const end = smaller(covered ?? page!.to, high);
+        this.#stretch(low, end, page);
+        low = end;
+      }
+    }
+  }
+
+  #stretch(from: string, to: string, page: Page | undefined): void {
+    if (page !== undefined) this.#merge(from, to, page);
+    else this.#structure.sorted().visit(from, to, this.#reverse, (node) => this.#node(node));
+  }
+
+  /** False when there is enough. */
+  #node(node: Node): boolean {
+    const stored = this.#view.valueOf(node);
+    return stored === undefined || this.#push(node.key, stored);
+  }
+
+  #push(key: unknown, stored: unknown): boolean {
+    this.keys.push(key);
+    this.values.push(stored);
+    return this.keys.length < this.#limit;
+  }
+
+  #merge(from: string, to: string, page: Page): void {
+    const nodes: Node[] = [];
+    this.#structure.sorted().visit(from, to, this.#reverse, (node) => nodes.push(node) > 0);
+    const entries = page.entries.filter((entry) => entry.order >= from && entry.order < to);
+    if (this.#reverse) entries.reverse();
+    let n = 0;
+    let e = 0;
+    while (n < nodes.length || e < entries.length) {
+      const node = nodes[n];
+      const entry = entries[e];
+      const nodeFirst =
+        node !== undefined &&
+        (entry === undefined || (this.#reverse ? node.order >= entry.order : node.order <= entry.order));
+      if (nodeFirst) {
+        if (entry?.order === node.order) e++;
+        n++;
+        if (!this.#node(node)) return;
+      } else {
+        e++;
+        if (!this.#push(entry!.key, entry!.stored)) return;
+      }
+    }
+  }
+
+  /** The page of this session that goes on at `at`: contains it, or in reverse, what is just below it. */
+  #pageAt(at: string): Page | undefined {
+    const pages = pagesOf(this.#view.session, this.#structure);
+    for (let i = pages.length - 1; i >= 0; i--) {
+      const page = pages[i]!;
+      if (page.flushes < this.#structure.evictedFlush) pages.splice(i, 1);
+      else if (this.#reverse ? page.from < at && at <= page.to : page.from <= at && at < page.to) return page;
+    }
+    return undefined;
+  }
+
+  #miss(from: string, to: string): void {
+    const wanted = this.#limit - this.keys.length;
+    const limit = wanted === Number.POSITIVE_INFINITY ? undefined : wanted + spareEntries;
+    const { session } = this.#view;
+    const structure = this.#structure;
+    const reverse = this.#reverse;
+    session.miss(() => loadPage(session, structure, { from, to, limit, reverse }));
+  }
+}
+
+async function loadPage(
+  session: ReadSession,
+  structure: Structure,
+  wanted: { from: string; to: string; limit: number | undefined; reverse: boolean },
+): Promise<void> {
+  const { cache, prefix, partition } = structure;
+  const flushes = cache.flushes;
+  const type = structure.type!;
+  const found = await cache.kv.range({
+    gte: joinOrder(prefix, wanted.from),
+    lt: joinOrder(prefix, wanted.to),
+    reverse: wanted.reverse,
+    ...(wanted.limit === undefined ? {} : { limit: wanted.limit }),
+  });
+  const live = structure.gone ? partition.revive(structure) : structure;
+  if (flushes < live.evictedFlush) return;
+  let bytes = 0;
+  const entries: PageEntry[] = [];
+  for (const { key, value } of found) {
+    bytes += 2 * (key.length + value.length) + 250;
+    const elementKey = decodeKey(key, prefix.length, type.key.leaf, cache.classes);
+    const decoded = decodeValue(value, 0, value.length, cache.classes);
+    const { migrate } = live.valueType(elementKey);
+    entries.push({
+      order: latin1Of(key, prefix.length),
+      key: elementKey,
+      stored: migrate === undefined ? decoded : migrate(decoded),
+    });
+  }
+  const whole = wanted.limit === undefined || found.length < wanted.limit;
+  const last = entries.at(-1);
+  const page: Page = {
+    from: !whole && wanted.reverse ? last!.order : wanted.from,
+    to: !whole && !wanted.reverse ? `${last!.order}\0` : wanted.to,
+    entries: wanted.reverse ? entries.reverse() : entries,
+    flushes,
+  };
+  pagesOf(session, live).push(page);
+  if (bytes * cacheShare <= cache.bytesMax) {
+    live.adopt(page.from, page.to, page.entries, bytes / Math.max(1, entries.length) - 250);
+  }
+}
+
+function smaller(a: string, b: string): string {
+  return a < b ? a : b;
+}
+
+function larger(a: string, b: string): string {
+  return a > b ? a : b;
+}

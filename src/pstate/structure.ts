@@ -1,0 +1,288 @@
+// One structure whose elements are stored one by one: the top level of a partition or a subindexed structure below it. Finds the node of an element.
+//
+// Nodes are looked up by the key itself where that is a primitive (a native Map lookup, nothing is encoded), otherwise by its encoded form. The sorted
+// index exists from the first range on. A structure is known by its id; its object may be dropped when none of its nodes is in memory, which its
+// users notice by `gone` and ask the partition again.
+import { latin1Of } from "../base/bytes.ts";
+import { decodeKey, encodeKey, KeyWriter } from "../base/key-encoding.ts";
+import { Coverage } from "./coverage.ts";
+import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
+import type { Partition } from "./partition.ts";
+import { SortedIndex } from "./sorted-index.ts";
+import type { StructureType, ValueType } from "./value-type.ts";
+
+const keys = new KeyWriter(256);
+
+/** Key of the node that holds a structure's size. */
+export const META: unique symbol = Symbol("meta");
+
+export class Structure {
+  readonly partition: Partition;
+  readonly cache: NodeCache;
+  readonly id: number;
+  /** How many structures deep, the top level being 1; 0 for the partition's own nodes. */
+  readonly level: number;
+  /** The structure that holds the element that this one belongs to. */
+  readonly parent: Structure | undefined;
+  /** What stands before the element key in the stored keys. */
+  readonly prefix: Uint8Array;
+  /** Unknown as long as the structure is only seen in entries of the log. */
+  type: StructureType | undefined = undefined;
+  meta: Node | undefined = undefined;
+  readonly coverage: Coverage;
+  readonly children = new Set<Structure>();
+  index: SortedIndex<Node> | undefined = undefined;
+  /** The newest flush that wrote a node which has left memory: pages read before it are not to be trusted. */
+  evictedFlush: number;
+  gone = false;
+  /** Without a meta node in memory there is none in the Kv either. */
+  #metaKnown: boolean;
+  readonly #byKey = new Map<unknown, Node>();
+  /** Nodes with composite keys, and all nodes while `type` is unknown; by encoded key. */
+  readonly #byBytes = new Map<string, Node>();
+
+  constructor(
+    partition: Partition,
+    place: {
+      id: number;
+      level: number;
+      parent: Structure | undefined;
+      prefix: Uint8Array;
+      complete: boolean;
+      evictedFlush: number;
+    },
+  ) {
+    this.partition = partition;
+    this.cache = partition.cache;
+    this.id = place.id;
+    this.level = place.level;
+    this.parent = place.parent;
+    this.prefix = place.prefix;
+    this.coverage = new Coverage(place.complete);
+    this.#metaKnown = place.complete;
+    this.evictedFlush = place.evictedFlush;
+    place.parent?.children.add(this);
+  }
+
+  get nodeCount(): number {
+    return this.#byKey.size + this.#byBytes.size + (this.meta === undefined ? 0 : 1);
+  }
+
+  /** The node in memory; undefined says nothing about the Kv. `key` is normal (KeyType.normal). */
+  peek(key: unknown): Node | undefined {
+    if (typeof key === "object" && key !== null) return this.#byBytes.get(latin1Of(encodeKey(key)));
+    return this.#byKey.get(key);
+  }
+
+  /** The node, made when it is not in memory. Its values may be UNKNOWN. */
+  node(key: unknown): Node {
+    if (typeof key === "object" && key !== null) return this.#composite(key);
+    const found = this.#byKey.get(key);
+    if (found !== undefined) {
+      found.referenced = true;
+      return found;
+    }
+    const node = new Node(this, key);
+    this.#byKey.set(key, node);
+    this.#take(node);
+    return node;
+  }
+
+  #composite(key: object): Node {
+    const order = latin1Of(encodeKey(key));
+    let node = this.#byBytes.get(order);
+    if (node === undefined) {
+      node = new Node(this, key);
+      node.order = order;
+      this.#byBytes.set(order, node);
+      this.#take(node);
+    }
+    node.referenced = true;
+    return node;
+  }
+
+  #take(node: Node): void {
+    if (this.coverage.complete) {
+      node.current = undefined;
+      node.applied = undefined;
+    }
+    this.index?.insert(this.ordered(node));
+    this.cache.admit(node);
+  }
+
+  /** The node whose encoded key stands at [from, to). */
+  nodeAt(bytes: Uint8Array, from: number, to: number): Node {
+    if (from === to) return this.metaNode();
+    if (this.type !== undefined) return this.node(this.#decodeKey(bytes, from));
+    const order = latin1Of(bytes, from, to);
+    let node = this.#byBytes.get(order);
+    if (node === undefined) {
+      node = new Node(this, undefined);
+      node.order = order;
+      this.#byBytes.set(order, node);
+      this.#take(node);
+    }
+    return node;
+  }
+
+  #decodeKey(bytes: Uint8Array, from: number): unknown {
+    return decodeKey(bytes, from, this.type!.key.leaf, this.cache.classes);
+  }
+
+  metaNode(): Node {
+    let node = this.meta;
+    if (node === undefined) {
+      node = new Node(this, META);
+      this.meta = node;
+      if (this.#metaKnown) {
+        node.current = undefined;
+        node.applied = undefined;
+      }
+      this.cache.admit(node);
+    }
+    node.referenced = true;
+    return node;
+  }
+
+  /** Learns the schema: nodes that came by their bytes are filed by their keys. */
+  attach(type: StructureType): void {
+    if (this.type !== undefined) return;
+    this.type = type;
+    if (this.#byBytes.size === 0) return;
+    const nodes = [...this.#byBytes.values()];
+    this.#byBytes.clear();
+    for (const node of nodes) {
+      const storedKey = this.storedKeyOf(node);
+      node.key = this.#decodeKey(storedKey, this.prefix.length);
+      if (typeof node.key === "object" && node.key !== null) this.#byBytes.set(node.order, node);
+      else this.#byKey.set(node.key, node);
+    }
+  }
+
+  valueType(key: unknown): ValueType {
+    const type = this.type!;
+    return type.fields === undefined ? type.element : (type.fields.get(key as string) ?? type.element);
+  }
+
+  migrated(node: Node, value: unknown): unknown {
+    if (this.level === 0) return this.partition.migratedRoot(node, value);
+    if (this.type === undefined || node.key === META) return value;
+    const type = this.valueType(node.key);
+    return type.migrate === undefined ? value : type.migrate(value);
+  }
+
+  storedKeyOf(node: Node): Uint8Array {
+    if (node.storedKey !== undefined) return node.storedKey;
+    if (node.key === META) node.storedKey = this.prefix;
+    else if (node.order !== "") node.storedKey = this.#joined(node.order);
+    else {
+      keys.reset();
+      keys.raw(this.prefix);
+      keys.key(node.key);
+      node.storedKey = keys.take();
+    }
+    return node.storedKey;
+  }
+
+  #joined(order: string): Uint8Array {
+    return joinOrder(this.prefix, order);
+  }
+
+  /** The node with its `order` filled in. */
+  ordered(node: Node): Node {
+    if (node.order === "") node.order = latin1Of(this.storedKeyOf(node), this.prefix.length);
+    return node;
+  }
+
+  sorted(): SortedIndex<Node> {
+    if (this.index === undefined) {
+      const nodes: Node[] = [];
+      for (const node of this.#byKey.values()) nodes.push(this.ordered(node));
+      for (const node of this.#byBytes.values()) nodes.push(node);
+      this.index = SortedIndex.of(nodes);
+    }
+    return this.index;
+  }
+
+  /**
+   * Elements that were read from the Kv, all there are in [from, to), ascending. Those that have a node already are left alone.
+   * The coverage comes first, so that it is cut again for each that has to leave at once.
+   */
+  adopt(
+    from: string,
+    to: string,
+    entries: readonly { order: string; key: unknown; stored: unknown }[],
+    bytesEach: number,
+  ): void {
+    this.coverage.add(from, to);
+    for (const { order, key, stored } of entries) {
+      const composite = typeof key === "object" && key !== null;
+      if (composite ? this.#byBytes.has(order) : this.#byKey.has(key)) continue;
+      const node = new Node(this, key);
+      node.order = order;
+      node.current = stored;
+      node.applied = stored;
+      node.weight += bytesEach;
+      if (composite) this.#byBytes.set(order, node);
+      else this.#byKey.set(key, node);
+      this.index?.insert(node);
+      this.cache.admit(node);
+    }
+  }
+
+  /** The cache lets a clean node go. */
+  evict(node: Node): void {
+    if (node.flushed > this.evictedFlush) this.evictedFlush = node.flushed;
+    if (node.key === META) {
+      this.meta = undefined;
+      this.#metaKnown = false;
+    } else {
+      this.index?.delete(node);
+      if (node.applied !== undefined && !this.coverage.empty) this.coverage.cut(this.ordered(node).order);
+      if (this.type === undefined || (typeof node.key === "object" && node.key !== null))
+        this.#byBytes.delete(node.order);
+      else this.#byKey.delete(node.key);
+    }
+    if (this.nodeCount === 0) this.partition.detach(this);
+  }
+
+  /** Everything here and below leaves memory: the structure has been removed for good. */
+  discard(): void {
+    for (const child of this.children) child.discard();
+    this.children.clear();
+    for (const nodes of [this.#byKey, this.#byBytes]) {
+      for (const node of nodes.values()) this.cache.forget(node);
+      nodes.clear();
+    }
+    if (this.meta !== undefined) this.cache.forget(this.meta);
+    this.meta = undefined;
+    this.index = undefined;
+    this.coverage.clear();
+    this.partition.detach(this);
+  }
+
+  /** An element came or went, for the partition's statistics. */
+  count(node: Node, difference: number): void {
+    if (this.level > 0 && node.key !== META) this.partition.entries += difference;
+  }
+
+  /** Value for the owner; undefined when absent. */
+  currentOf(node: Node): unknown {
+    if (node.current === UNKNOWN) this.cache.load(node);
+    return node.current;
+  }
+
+  /** Value for everyone else. */
+  appliedOf(node: Node): unknown {
+    if (node.applied === UNKNOWN) this.cache.load(node);
+    return node.applied;
+  }
+}
+
+/** `prefix` followed by the bytes of a latin1 text. */
+export function joinOrder(prefix: Uint8Array, order: string): Uint8Array {
+  const bytes = new Uint8Array(prefix.length + order.length);
+  bytes.set(prefix);
+  for (let i = 0, at = prefix.length; i < order.length; i++) bytes[at++] = order.charCodeAt(i);
+  return bytes;
+}
