@@ -78,3 +78,8 @@ export function sleepWith(
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
+
+/** A later turn of the real event loop, for the simulated environment: every promise that can go on has gone on before it. */
+export function realTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
