@@ -4,8 +4,8 @@
 // moment. `out` holds the bytes; `holds` says up to which byte they wait for which zxid.
 
 import { JuteWriter } from "./jute.ts";
-import type { Id } from "./messages.ts";
-import { type EventType, writeEvent } from "./messages.ts";
+import { type AclList, type EventType, type Id, PERM, writeEvent } from "./messages.ts";
+import { isAllowed } from "./acl.ts";
 import type { ByteConnection } from "./byte-server.ts";
 import type { Session } from "./session.ts";
 import type { Watcher } from "./watches.ts";
@@ -86,8 +86,9 @@ export class ClientConnection implements Watcher {
     this.inputFrom = this.takePackets(this.input, this.inputFrom, this.inputTo);
   }
 
-  notify(type: EventType, path: string): void {
+  notify(type: EventType, path: string, acl?: AclList): void {
     if (this.closed || this.closing) return;
+    if (acl !== undefined && !isAllowed(acl, PERM.read, this.ids)) return;
     writeEvent(this.out, type, path);
     this.written(0);
   }

@@ -112,11 +112,14 @@ export class JuteWriter {
   }
 
   int(value: number): void {
-    this.view.setInt32(this.reserve(4), value);
+    // First reserve: it may replace the view.
+    const at = this.reserve(4);
+    this.view.setInt32(at, value);
   }
 
   long(value: bigint): void {
-    this.view.setBigInt64(this.reserve(8), value);
+    const at = this.reserve(8);
+    this.view.setBigInt64(at, value);
   }
 
   /** An integer of at most 53 bits as a long. */

@@ -96,7 +96,7 @@ export interface Stat {
   readonly version: number;
   readonly cversion: number;
   readonly aversion: number;
-  /** Session id; or a container's or TTL node's mark, see `znodes.ts`. */
+  /** Session id, or 0. */
   readonly ephemeralOwner: bigint;
   readonly dataLength: number;
   readonly childCount: number;
@@ -193,8 +193,8 @@ export interface CreateRequest {
   readonly flags: number;
   /** Only for the two TTL modes. */
   readonly ttlMs: number;
-  /** create2, createContainer and createTTL answer with the stat, create does not. */
-  readonly wantsStat: boolean;
+  /** Of the four create ops. It, not `flags`, makes a container or a TTL node; all but plain create answer with the stat. */
+  readonly op: number;
 }
 
 export interface VersionedRequest {
@@ -229,7 +229,7 @@ export function readWrite(type: number, reader: JuteReader): WriteRequest | unde
     case OP.createTtl: {
       const [path, data, acl, flags] = [reader.string(), reader.buffer(), readAclList(reader), reader.int()];
       const ttlMs = type === OP.createTtl ? reader.longNumber() : -1;
-      return { kind: "create", path, data, acl, flags, ttlMs, wantsStat: type !== OP.create };
+      return { kind: "create", path, data, acl, flags, ttlMs, op: type };
     }
     case OP.delete:
       return { kind: "delete", path: reader.string(), version: reader.int() };

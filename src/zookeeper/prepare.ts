@@ -17,7 +17,15 @@ import {
   ZookeeperRefusal,
 } from "./messages.ts";
 import { checkPath, parentPath, specialPaths } from "./znode-path.ts";
-import { CONTAINER_OWNER, isSessionOwned, TTL_MAX_MS, ttlOwner, type Znode, type Znodes } from "./znodes.ts";
+import {
+  CONTAINER_OWNER,
+  isSessionOwned,
+  TTL_MAX_MS,
+  type NodeEvent,
+  ttlOwner,
+  type Znode,
+  type Znodes,
+} from "./znodes.ts";
 
 /** Who asks, and under which zxid and time the write happens if it does. */
 export interface WriteContext {
@@ -39,36 +47,43 @@ export type WriteResult =
 
 export interface Written {
   readonly changes: Change[];
+  readonly events: NodeEvent[];
   readonly result: WriteResult;
 }
 
 /** Applies one write. Throws ZookeeperRefusal with the tree untouched. */
 export function applyWrite(context: WriteContext, request: WriteRequest, undo?: (() => void)[]): Written {
   const change = changeOf(context, request);
-  if (change !== undefined) context.tree.apply(change, context.zxid, context.timeMs, undo);
-  return { changes: change === undefined ? [] : [change], result: resultOf(context.tree, request, change) };
+  const event = change === undefined ? undefined : context.tree.apply(change, context.zxid, context.timeMs, undo);
+  const result = resultOf(context.tree, request, change);
+  return { changes: change === undefined ? [] : [change], events: event === undefined ? [] : [event], result };
+}
+
+export interface MultiWritten {
+  readonly changes: Change[];
+  readonly events: NodeEvent[];
+  readonly results: WriteResult[];
 }
 
 /** Applies all of them or none. The results of a refused multi name the op that was refused; `changes` is empty then. */
-export function applyMulti(
-  context: WriteContext,
-  requests: readonly WriteRequest[],
-): { changes: Change[]; results: WriteResult[] } {
+export function applyMulti(context: WriteContext, requests: readonly WriteRequest[]): MultiWritten {
   const undo: (() => void)[] = [];
   const changes: Change[] = [];
+  const events: NodeEvent[] = [];
   const results: WriteResult[] = [];
   for (const request of requests) {
     try {
       const written = applyWrite(context, request, undo);
       changes.push(...written.changes);
+      events.push(...written.events);
       results.push(written.result);
     } catch (error) {
       if (!(error instanceof ZookeeperRefusal)) throw error;
       for (const takeBack of undo.reverse()) takeBack();
-      return { changes: [], results: refusedResults(requests.length, results.length, error.code) };
+      return { changes: [], events: [], results: refusedResults(requests.length, results.length, error.code) };
     }
   }
-  return { changes, results };
+  return { changes, events, results };
 }
 
 /** Ops before the refused one say ok, those after it runtimeInconsistency: clients find the culprit by that. */
@@ -96,6 +111,7 @@ function changeOf(context: WriteContext, request: WriteRequest): Change | undefi
     case "setAcl":
       return setAclChange(context, request);
     case "check": {
+      checkPath(request.path);
       const node = mustExist(context.tree, request.path);
       checkAcl(node.acl, PERM.read, context.ids);
       checkVersion(node.version, request.version);
@@ -107,7 +123,7 @@ function changeOf(context: WriteContext, request: WriteRequest): Change | undefi
 function resultOf(tree: Znodes, request: WriteRequest, change: Change | undefined): WriteResult {
   if (change?.kind === "delete") return { type: OP.delete };
   const path = change?.kind === "create" ? change.path : request.path;
-  if (request.kind === "create" && !request.wantsStat) return { type: OP.create, path };
+  if (request.kind === "create" && request.op === OP.create) return { type: OP.create, path };
   const stat = tree.statOf(mustExist(tree, path));
   switch (request.kind) {
     case "create":
@@ -123,7 +139,7 @@ function resultOf(tree: Znodes, request: WriteRequest, change: Change | undefine
 
 interface CreateMode {
   readonly sequential: boolean;
-  readonly lives: "always" | "session" | "container" | "ttl";
+  readonly lives: "always" | "session" | "ttl";
 }
 
 /** By the flags of the wire. */
@@ -132,7 +148,7 @@ const createModes: readonly CreateMode[] = [
   { sequential: false, lives: "session" },
   { sequential: true, lives: "always" },
   { sequential: true, lives: "session" },
-  { sequential: false, lives: "container" },
+  { sequential: false, lives: "always" },
   { sequential: false, lives: "ttl" },
   { sequential: true, lives: "ttl" },
 ];
@@ -151,7 +167,13 @@ function createChange({ tree, sessionId, ids }: WriteContext, request: CreateReq
   checkPath(path);
   if (tree.get(path) !== undefined) throw new ZookeeperRefusal(ERR.nodeExists);
   if (isSessionOwned(parent.owner)) throw new ZookeeperRefusal(ERR.noChildrenForEphemerals);
-  return { kind: "create", path, data: request.data, acl, owner: ownerOf(mode, sessionId, ttlMs) };
+  return {
+    kind: "create",
+    path,
+    data: request.data,
+    acl,
+    owner: request.op === OP.createContainer ? CONTAINER_OWNER : ownerOf(mode, sessionId, ttlMs),
+  };
 }
 
 function ownerOf(mode: CreateMode, sessionId: bigint, ttlMs: number): bigint {
@@ -160,8 +182,6 @@ function ownerOf(mode: CreateMode, sessionId: bigint, ttlMs: number): bigint {
       return 0n;
     case "session":
       return sessionId;
-    case "container":
-      return CONTAINER_OWNER;
     case "ttl":
       return ttlOwner(ttlMs);
   }
@@ -176,8 +196,8 @@ function deleteChange({ tree, ids }: WriteContext, { path, version }: VersionedR
   if (!path.includes("/") || path.includes("\0") || specialPaths.has(path))
     throw new ZookeeperRefusal(ERR.badArguments);
   const parent = mustExist(tree, parentPath(path));
-  const node = mustExist(tree, path);
   checkAcl(parent.acl, PERM.delete, ids);
+  const node = mustExist(tree, path);
   checkVersion(node.version, version);
   if (tree.childrenOf(node).size > 0) throw new ZookeeperRefusal(ERR.notEmpty);
   return { kind: "delete", path };

@@ -6,6 +6,7 @@ import type { ClientConnection } from "./connection.ts";
 import { JuteError, JuteReader, type JuteWriter } from "./jute.ts";
 import {
   type AclList,
+  type CreateRequest,
   ERR,
   EVENT,
   OP,
@@ -265,7 +266,7 @@ function multi(host: RequestHost, connection: ClientConnection, session: Session
   for (let header = readMultiHeader(reader); !header.done; header = readMultiHeader(reader)) {
     const request = header.type === OP.setAcl ? undefined : readWrite(header.type, reader);
     if (request === undefined) throw new JuteError(`op ${header.type} inside a multi`);
-    requests.push(request);
+    requests.push(request.kind === "create" ? createInMulti(request) : request);
   }
   const results = host.writeMulti(connection, session, requests);
   return (writer) => {
@@ -275,6 +276,13 @@ function multi(host: RequestHost, connection: ClientConnection, session: Session
     }
     writeMultiEnd(writer);
   };
+}
+
+/** Inside a multi Apache's server goes by the mode alone, not by which of the create ops was sent. */
+function createInMulti(request: CreateRequest): CreateRequest {
+  const isTtl = request.flags === 5 || request.flags === 6;
+  const op = request.flags === 4 ? OP.createContainer : isTtl ? OP.createTtl : OP.create;
+  return { ...request, op, ttlMs: isTtl ? request.ttlMs : -1 };
 }
 
 function writeResult(writer: JuteWriter, result: WriteResult): void {
@@ -309,7 +317,9 @@ function multiRead(host: RequestHost, connection: ClientConnection, reader: Jute
   for (let header = readMultiHeader(reader); !header.done; header = readMultiHeader(reader)) {
     const { type } = header;
     if (type !== OP.getData && type !== OP.getChildren) throw new JuteError(`op ${type} inside a multiRead`);
-    const { path, watch } = readPathAndWatch(reader);
+    // Its watch flags are read and not heeded, as in Apache's server: clients never set them here.
+    const { path } = readPathAndWatch(reader);
+    const watch = false;
     try {
       const body =
         type === OP.getData

@@ -20,7 +20,7 @@ import { handleRequest, type RequestHost } from "./requests.ts";
 import { type Session, Sessions } from "./session.ts";
 import { encodeSnapshot } from "./snapshot.ts";
 import { Watches } from "./watches.ts";
-import type { Znodes } from "./znodes.ts";
+import type { NodeEvent, Znodes } from "./znodes.ts";
 
 export interface ZookeeperOptions {
   readonly env: Env;
@@ -210,15 +210,15 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
 
   write(connection: ClientConnection, session: Session, request: WriteRequest): WriteResult {
     const context = this.context(connection, session);
-    const { changes, result } = applyWrite(context, request);
-    this.committed(context, changes);
+    const { changes, events, result } = applyWrite(context, request);
+    this.committed(context, changes, events);
     return result;
   }
 
   writeMulti(connection: ClientConnection, session: Session, requests: readonly WriteRequest[]): WriteResult[] {
     const context = this.context(connection, session);
-    const { changes, results } = applyMulti(context, requests);
-    this.committed(context, changes);
+    const { changes, events, results } = applyMulti(context, requests);
+    this.committed(context, changes, events);
     return results;
   }
 
@@ -234,35 +234,28 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
   /** Changes that no client asked for: they apply here. */
   private applyOwn(changes: readonly Change[]): void {
     const [zxid, timeMs] = [this.lastZxid + 1, this.options.env.now()];
-    for (const change of changes) this.tree.apply(change, zxid, timeMs);
-    this.committed({ zxid, timeMs }, changes);
+    const events: NodeEvent[] = [];
+    for (const change of changes) {
+      const event = this.tree.apply(change, zxid, timeMs);
+      if (event !== undefined) events.push(event);
+    }
+    this.committed({ zxid, timeMs }, changes, events);
   }
 
   /** What was applied to the tree becomes an entry of the journal, and its watchers hear of it. */
-  private committed({ zxid, timeMs }: { zxid: number; timeMs: number }, changes: readonly Change[]): void {
+  private committed(
+    { zxid, timeMs }: { zxid: number; timeMs: number },
+    changes: readonly Change[],
+    events: readonly NodeEvent[],
+  ): void {
     if (changes.length === 0) return;
     this.lastZxid = zxid;
     this.journal.append(zxid, timeMs, changes);
+    for (const event of events) this.watches.happened(event);
     for (const change of changes) {
-      switch (change.kind) {
-        case "create":
-          this.watches.created(change.path);
-          break;
-        case "delete":
-          this.watches.deleted(change.path);
-          break;
-        case "setData":
-          this.watches.dataChanged(change.path);
-          break;
-        case "openSession":
-          this.sessions.opened(change.id, change.timeoutMs, change.password, this.nowMs());
-          break;
-        case "closeSession":
-          this.sessions.closed(change.id);
-          break;
-        case "setAcl":
-          break;
-      }
+      if (change.kind === "openSession")
+        this.sessions.opened(change.id, change.timeoutMs, change.password, this.nowMs());
+      else if (change.kind === "closeSession") this.sessions.closed(change.id);
     }
     this.scheduleTurn();
   }

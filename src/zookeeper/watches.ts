@@ -5,15 +5,19 @@
 //   recursive             stays; hears created, data changed and deleted of the node and of all below it
 // One watcher may hold several kinds on one path; for one change it hears each event once.
 
-import { EVENT, type EventType } from "./messages.ts";
+import { type AclList, EVENT, type EventType } from "./messages.ts";
 import { parentPath } from "./znode-path.ts";
+import type { NodeEvent } from "./znodes.ts";
 
 export const WATCH = { data: 1, child: 2, persistent: 4, recursive: 8 } as const;
 type WatchKinds = number;
 
 export interface Watcher {
-  /** Order of calls is the order in which the client hears of them. */
-  notify(type: EventType, path: string): void;
+  /**
+   * Order of calls is the order in which the client hears of them. `acl` is that of the node at `path`: who may not read it hears nothing, or a
+   * recursive watch would tell the names of hidden nodes.
+   */
+  notify(type: EventType, path: string, acl: AclList): void;
 }
 
 export class Watches<W extends Watcher> {
@@ -57,18 +61,19 @@ export class Watches<W extends Watcher> {
     }
   }
 
-  created(path: string): void {
-    this.trigger(EVENT.created, path, WATCH.data);
-    this.trigger(EVENT.childrenChanged, parentPath(path), WATCH.child);
-  }
-
-  dataChanged(path: string): void {
-    this.trigger(EVENT.dataChanged, path, WATCH.data);
-  }
-
-  deleted(path: string): void {
-    this.trigger(EVENT.deleted, path, WATCH.data | WATCH.child);
-    this.trigger(EVENT.childrenChanged, parentPath(path), WATCH.child);
+  happened({ kind, path, acl, parentAcl }: NodeEvent): void {
+    switch (kind) {
+      case "created":
+        this.trigger(EVENT.created, path, acl, WATCH.data);
+        break;
+      case "deleted":
+        this.trigger(EVENT.deleted, path, acl, WATCH.data | WATCH.child);
+        break;
+      case "dataChanged":
+        this.trigger(EVENT.dataChanged, path, acl, WATCH.data);
+        return;
+    }
+    this.trigger(EVENT.childrenChanged, parentPath(path), parentAcl, WATCH.child);
   }
 
   /** Watchers, paths that are watched, and watches in all. */
@@ -86,7 +91,7 @@ export class Watches<W extends Watcher> {
     return this.byPath;
   }
 
-  private trigger(type: EventType, path: string, oneShot: WatchKinds): void {
+  private trigger(type: EventType, path: string, acl: AclList, oneShot: WatchKinds): void {
     const hearing = new Set<W>();
     const watchers = this.byPath.get(path);
     if (watchers !== undefined) {
@@ -99,7 +104,7 @@ export class Watches<W extends Watcher> {
       }
     }
     if (this.recursiveCount > 0 && type !== EVENT.childrenChanged) this.addRecursive(path, hearing);
-    for (const watcher of hearing) watcher.notify(type, path);
+    for (const watcher of hearing) watcher.notify(type, path, acl);
   }
 
   private addRecursive(path: string, hearing: Set<W>): void {

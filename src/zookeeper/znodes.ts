@@ -43,6 +43,14 @@ export interface Znode {
   children: Set<string> | undefined;
 }
 
+/** What the watchers of a node and of its parent may want to hear, with the ACLs of that moment. */
+export interface NodeEvent {
+  readonly kind: "created" | "deleted" | "dataChanged";
+  readonly path: string;
+  readonly acl: AclList;
+  readonly parentAcl: AclList;
+}
+
 const emptySet: ReadonlySet<string> = new Set();
 
 export class Znodes {
@@ -57,10 +65,10 @@ export class Znodes {
   /** The tree of a new server. */
   static initial(): Znodes {
     const tree = new Znodes();
-    tree.insert(bare("/", openAcl, null));
+    tree.insert(bare("/", openAcl, new Uint8Array(0)));
     tree.insert(bare("/zookeeper", openAcl, new Uint8Array(0)));
     tree.insert(bare("/zookeeper/quota", openAcl, new Uint8Array(0)));
-    tree.insert(bare("/zookeeper/config", readOnlyAcl, new Uint8Array(0)));
+    tree.insert({ ...bare("/zookeeper/config", readOnlyAcl, new Uint8Array(0)), aversion: -1 });
     return tree;
   }
 
@@ -141,7 +149,8 @@ export class Znodes {
       version: node.version,
       cversion: (node.childrenCreated * 2 - childCount) | 0,
       aversion: node.aversion,
-      ephemeralOwner: node.owner,
+      // Clients take any other value for a session.
+      ephemeralOwner: isSessionOwned(node.owner) ? node.owner : 0n,
       dataLength: node.data?.length ?? 0,
       childCount,
       pzxid: node.pzxid,
@@ -149,10 +158,10 @@ export class Znodes {
   }
 
   /**
-   * Carries out a change of nodes; those of sessions are not its matter. With `undo`, pushes what takes it back: run these in reverse order,
+   * Carries out a change of nodes and says what is to be heard of it; changes of sessions are not its matter. With `undo`, pushes what takes it back: run these in reverse order,
    * before anything else is applied.
    */
-  apply(change: Change, zxid: number, timeMs: number, undo?: (() => void)[]): void {
+  apply(change: Change, zxid: number, timeMs: number, undo?: (() => void)[]): NodeEvent | undefined {
     switch (change.kind) {
       case "create": {
         const { path, data, acl, owner } = change;
@@ -166,7 +175,7 @@ export class Znodes {
           this.drop(path);
           Object.assign(parent, { pzxid, childrenCreated });
         });
-        return;
+        return { kind: "created", path, acl, parentAcl: parent.acl };
       }
       case "delete": {
         const node = this.must(change.path);
@@ -178,7 +187,7 @@ export class Znodes {
           this.insert(node);
           parent.pzxid = pzxid;
         });
-        return;
+        return { kind: "deleted", path: change.path, acl: node.acl, parentAcl: parent.acl };
       }
       case "setData": {
         const node = this.must(change.path);
@@ -192,7 +201,7 @@ export class Znodes {
           this.dataSizeBytes += (data?.length ?? 0) - (node.data?.length ?? 0);
           Object.assign(node, { data, version, mzxid, mtimeMs });
         });
-        return;
+        return { kind: "dataChanged", path: change.path, acl: node.acl, parentAcl: node.acl };
       }
       case "setAcl": {
         const node = this.must(change.path);
@@ -200,11 +209,11 @@ export class Znodes {
         node.acl = change.acl;
         node.aversion = (aversion + 1) | 0;
         undo?.push(() => Object.assign(node, { acl, aversion }));
-        return;
+        return undefined;
       }
       case "openSession":
       case "closeSession":
-        return;
+        return undefined;
     }
   }
 
