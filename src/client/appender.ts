@@ -54,9 +54,15 @@ export class Appender {
   add(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
     try {
       const table = this.#context.routing.cached(this.#moduleName);
-      if (table === undefined || this.#held.length > 0) return this.#hold(record, level, waiter, tag);
+      if (table === undefined || this.#held.length > 0) {
+        this.#hold(record, level, waiter, tag);
+        return;
+      }
       const depot = this.#appendable(table);
-      if (depot.partitioning.kind === "cluster" && !depot.global) return this.#hold(record, level, waiter, tag);
+      if (depot.partitioning.kind === "cluster" && !depot.global) {
+        this.#hold(record, level, waiter, tag);
+        return;
+      }
       this.#queue(this.#choose(depot, table.numTasks, record)).add(record, level, waiter, tag);
     } catch (error) {
       if (!(error instanceof RamaError)) throw error;

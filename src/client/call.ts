@@ -116,7 +116,10 @@ class Call<T> implements PendingRequest {
   /** Tries again, after a wait, with fresh routes. */
   #again(trouble: RamaError): void {
     if (this.#settled) return;
-    if (this.#context.closed) return this.#fail(trouble);
+    if (this.#context.closed) {
+      this.#fail(trouble);
+      return;
+    }
     this.#lastTrouble = trouble;
     this.#startTimer();
     const { env, routing } = this.#context;

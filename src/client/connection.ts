@@ -160,11 +160,20 @@ export class EngineConnection {
   #onFrame(frame: Uint8Array): void {
     if (this.state === "closed") return;
     try {
-      if (frame[0] === GOODBYE) return this.close(decodeGoodbye(frame));
-      if (this.state === "connecting") return this.#onHello(frame);
+      if (frame[0] === GOODBYE) {
+        this.close(decodeGoodbye(frame));
+        return;
+      }
+      if (this.state === "connecting") {
+        this.#onHello(frame);
+        return;
+      }
       this.#onAnswer(frame);
     } catch (error) {
-      if (error instanceof RamaError && error.code === "BAD_FRAME") return this.close(error);
+      if (error instanceof RamaError && error.code === "BAD_FRAME") {
+        this.close(error);
+        return;
+      }
       throw error;
     }
   }
@@ -173,7 +182,10 @@ export class EngineConnection {
     try {
       decodeHelloOk(frame);
     } catch (error) {
-      if (error instanceof RamaError) return this.close(error);
+      if (error instanceof RamaError) {
+        this.close(error);
+        return;
+      }
       throw error;
     }
     this.state = "open";

@@ -98,12 +98,18 @@ export class PartitionQueue {
     this.#dropEmpty();
     const { context, moduleName, task } = this.#options;
     const table = context.routing.cached(moduleName);
-    if (table === undefined) return this.#waitFor(() => context.routing.get(moduleName));
+    if (table === undefined) {
+      this.#waitFor(() => context.routing.get(moduleName));
+      return;
+    }
     this.#table = table;
     try {
       const depot = table.depot(this.#options.depotName);
       const connection = context.pool.get(table.address(task), table.routes.moduleInstanceId);
-      if (connection.state !== "open") return this.#waitFor(() => connection.opened);
+      if (connection.state !== "open") {
+        this.#waitFor(() => connection.opened);
+        return;
+      }
       this.#tries = 0;
       this.#sendWaiting(connection, depot.index);
     } catch (error) {

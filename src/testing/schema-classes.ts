@@ -35,19 +35,24 @@ export function schemaClasses(definition: ModuleDefinition): ReadonlySet<Class> 
 function collect(node: SchemaNode, found: Set<Class>): void {
   switch (node.kind) {
     case "leaf":
-      return add(node.type, found);
+      add(node.type, found);
+      return;
     case "map":
       add(node.key, found);
-      return collect(node.value, found);
+      collect(node.value, found);
+      return;
     case "set":
-      return add(node.element, found);
+      add(node.element, found);
+      return;
     case "list":
-      return collect(node.element, found);
+      collect(node.element, found);
+      return;
     case "fixed":
       for (const field of node.fields.values()) collect(field, found);
       return;
     case "migrated":
-      return collect(node.to, found);
+      collect(node.to, found);
+      return;
   }
 }
 

@@ -59,6 +59,12 @@ export async function loadModule(options: LoadOptions): Promise<LoadedModule> {
   return { module: compileModule(defineModule(moduleClass)), classes };
 }
 
+/** Names of the module classes that a bundle exports. BAD_BUNDLE. */
+export async function exportedModules(bundlePath: string): Promise<string[]> {
+  const exports = await importBundle(bundlePath);
+  return Object.entries(exports).flatMap(([name, value]) => (isModuleClass(value) ? [name] : []));
+}
+
 async function importBundle(bundlePath: string): Promise<Record<string, unknown>> {
   try {
     // The specifier is a variable on purpose: a literal would be resolved when the release is built.

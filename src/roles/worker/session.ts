@@ -80,23 +80,32 @@ export class Session {
   #dispatch(frame: Uint8Array): void {
     switch (frame[0]) {
       case APPEND:
-        return this.#append(frame);
+        this.#append(frame);
+        return;
       case SELECT:
-        return this.#select(frame);
+        this.#select(frame);
+        return;
       case EVENTS:
-        return this.#events(frame);
+        this.#events(frame);
+        return;
       case PREPARE_PATH:
-        return this.#prepare(frame);
+        this.#prepare(frame);
+        return;
       case INVOKE:
-        return this.#invoke(frame);
+        this.#invoke(frame);
+        return;
       case PARTITION_INFO:
-        return this.#partitionInfo(frame);
+        this.#partitionInfo(frame);
+        return;
       case READ_DEPOT:
-        return this.#readDepot(frame);
+        this.#readDepot(frame);
+        return;
       case CHOOSE_PARTITIONS:
-        return this.#choosePartitions(frame);
+        this.#choosePartitions(frame);
+        return;
       case CHOOSE_TASK:
-        return this.#chooseTask(frame);
+        this.#chooseTask(frame);
+        return;
       default:
         throw badFrame(`kind ${frame[0]} is not one that a client sends`);
     }
@@ -108,7 +117,8 @@ export class Session {
       append = decodeAppend(frame, this.#requests.recordBytesMax);
     } catch (error) {
       if (error instanceof RamaError && error.code === "TOO_LARGE") {
-        return this.#fail(error.facts["request"] as number, error);
+        this.#fail(error.facts["request"] as number, error);
+        return;
       }
       throw error;
     }
@@ -246,7 +256,8 @@ export class Session {
   #carryOut(request: number, run: () => void): void {
     if (this.#open >= requestsMax) {
       const message = `${this.#open} requests of this connection are unanswered`;
-      return this.#fail(request, new RamaError("OVERLOADED", message));
+      this.#fail(request, new RamaError("OVERLOADED", message));
+      return;
     }
     this.#open++;
     try {
@@ -270,7 +281,10 @@ export class Session {
 
   #sendAnswer(request: number, writer: FrameWriter): void {
     const limit = this.#requests.answerBytesMax;
-    if (writer.length <= limit) return this.#connection.send(writer.view());
+    if (writer.length <= limit) {
+      this.#connection.send(writer.view());
+      return;
+    }
     const message = `an answer of ${writer.length} bytes is over the limit of ${limit} (limit.answer.bytes, limit.frame.bytes)`;
     this.#fail(request, new RamaError("TOO_LARGE", message, { bytes: writer.length, limit }));
   }
