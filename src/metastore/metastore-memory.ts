@@ -2,7 +2,18 @@
 // themselves, as after a long cut) or killed (their role is gone), and the whole server can be unreachable for a while.
 import type { Env } from "../base/env.ts";
 import type { Metastore, MetastoreOp, NodeValue, SessionEvent } from "./metastore.ts";
-import { changesOf, checkPath, conflict, nodeExists, noNode, parentOf, type Seen, unavailable } from "./watching.ts";
+import {
+  changesOf,
+  checkData,
+  checkOps,
+  checkPath,
+  conflict,
+  nodeExists,
+  noNode,
+  parentOf,
+  type Seen,
+  unavailable,
+} from "./watching.ts";
 
 export interface MemoryMetastoreOptions {
   /** How long a request waits while the server is unreachable. Default 10,000. */
@@ -188,6 +199,7 @@ class MemorySession implements Metastore {
     data: Uint8Array,
     options: { ephemeral?: boolean; sequential?: boolean } = {},
   ): Promise<string> {
+    checkData(path, data);
     const at = await this.#enter(path);
     const owner = options.ephemeral === true ? this : undefined;
     const real = this.#server.create(at, data, owner, options.sequential === true);
@@ -196,6 +208,7 @@ class MemorySession implements Metastore {
   }
 
   async set(path: string, data: Uint8Array, expectedVersion?: number): Promise<number> {
+    checkData(path, data);
     const at = await this.#enter(path);
     const node = this.#server.find(at);
     if (node === undefined) {
@@ -231,7 +244,7 @@ class MemorySession implements Metastore {
   }
 
   async multi(ops: readonly MetastoreOp[]): Promise<void> {
-    for (const op of ops) checkPath(op.path);
+    checkOps(ops);
     await this.#enterRoot();
     for (const op of ops) if (op.kind === "create") this.#server.ensure(parentOf(this.#root + op.path));
     this.#checkAll(ops);
@@ -310,6 +323,7 @@ class MemorySession implements Metastore {
       else this.#server.create(path, data, this, false);
     }
     this.tell("renewed");
+    this.tell("connected");
   }
 
   /** Every op must hold for the state that the ones before it leave. */

@@ -3,7 +3,18 @@ import zookeeper from "node-zookeeper-client";
 import type { Env } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Metastore, MetastoreOp, NodeValue, SessionEvent } from "./metastore.ts";
-import { changesOf, checkPath, conflict, nodeExists, noNode, parentOf, type Seen, unavailable } from "./watching.ts";
+import {
+  changesOf,
+  checkData,
+  checkOps,
+  checkPath,
+  conflict,
+  nodeExists,
+  noNode,
+  parentOf,
+  type Seen,
+  unavailable,
+} from "./watching.ts";
 import { type ZookeeperClient, type ZookeeperSend, ZookeeperSession, type ZookeeperStat } from "./zookeeper-session.ts";
 
 export interface ZookeeperMetastoreOptions {
@@ -95,6 +106,7 @@ class ZookeeperMetastore implements Metastore {
     const mode = ephemeral
       ? CreateMode[sequential ? "EPHEMERAL_SEQUENTIAL" : "EPHEMERAL"]
       : CreateMode[sequential ? "PERSISTENT_SEQUENTIAL" : "PERSISTENT"];
+    checkData(path, data);
     const at = this.#at(path);
     const bytes = Buffer.from(data);
     for (;;) {
@@ -114,6 +126,7 @@ class ZookeeperMetastore implements Metastore {
   }
 
   async set(path: string, data: Uint8Array, expectedVersion?: number): Promise<number> {
+    checkData(path, data);
     const at = this.#at(path);
     const bytes = Buffer.from(data);
     for (;;) {
@@ -159,7 +172,7 @@ class ZookeeperMetastore implements Metastore {
 
   async multi(ops: readonly MetastoreOp[]): Promise<void> {
     if (ops.length === 0) return;
-    for (const op of ops) checkPath(op.path);
+    checkOps(ops);
     for (const parent of new Set(
       ops.filter((op) => op.kind === "create").map((op) => parentOf(this.#root + op.path)),
     )) {

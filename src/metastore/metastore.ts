@@ -22,6 +22,7 @@ export type MetastoreOp =
   | { readonly kind: "remove"; readonly path: string; readonly expectedVersion?: number }
   | { readonly kind: "check"; readonly path: string; readonly expectedVersion: number };
 
+/** After a short outage "disconnected", "connected"; after a lost session "disconnected", "renewed", "connected". */
 export type SessionEvent = "connected" | "disconnected" | "renewed";
 
 export interface Metastore {

@@ -1,5 +1,6 @@
-// What the implementations of Metastore share: paths, and the loop behind `watch` and `watchChildren`.
+// What the implementations of Metastore share: checks, and the loop behind `watch` and `watchChildren`.
 import { RamaError } from "../base/errors.ts";
+import type { MetastoreOp } from "./metastore.ts";
 
 /** Something to wait for that can be raised any number of times before it is waited for. */
 export class Notice {
@@ -59,6 +60,25 @@ export async function* changesOf<T>(
 export function checkPath(path: string): void {
   if (!/^(\/[^/\0]+)+$/.test(path))
     throw new RamaError("BAD_VALUE", `not a metastore path: ${JSON.stringify(path)}`, { path });
+}
+
+/** ZooKeeper ends the connection of a request that is larger than 1 MB (jute.maxbuffer), so larger data must not be sent at all. */
+const maxRequestBytes = 1_000_000;
+
+export function checkData(path: string, data: Uint8Array): void {
+  if (data.length <= maxRequestBytes) return;
+  const facts = { path, bytes: data.length, limit: maxRequestBytes };
+  throw new RamaError("TOO_LARGE", `${path}: ${data.length} bytes, at most ${maxRequestBytes} fit into a node`, facts);
+}
+
+export function checkOps(ops: readonly MetastoreOp[]): void {
+  let bytes = 0;
+  for (const op of ops) {
+    checkPath(op.path);
+    bytes += op.path.length + ("data" in op ? op.data.length : 0);
+  }
+  if (bytes <= maxRequestBytes) return;
+  throw new RamaError("TOO_LARGE", `a multi of ${bytes} bytes, at most ${maxRequestBytes} are allowed`, { bytes });
 }
 
 /** "/a" for "/a/b", "" for "/a". */

@@ -123,7 +123,8 @@ export class ZookeeperSession {
   readonly #out = new Set<Request>();
   /** What the next client takes over. */
   #session: { id: Buffer; password: Buffer; zxid: Buffer } | undefined;
-  #hadSession = false;
+  /** The session before has expired and the present one does not hold its ephemerals yet, or not all. */
+  #renewalDue = false;
   #attempts = 0;
   #retryMs = firstRetryMs;
   #connectTimer: Timer | undefined;
@@ -208,6 +209,7 @@ export class ZookeeperSession {
     });
     client.on("expired", () => {
       if (this.#client !== client) return;
+      this.#renewalDue ||= this.#session !== undefined;
       this.#session = undefined;
       this.#drop("the session has expired");
     });
@@ -220,11 +222,9 @@ export class ZookeeperSession {
   #connected(client: ZookeeperClient): void {
     this.#connectTimer?.cancel();
     this.#retryMs = firstRetryMs;
-    const renewed = this.#hadSession && this.#session === undefined;
-    this.#hadSession = true;
     this.#remember(client);
     this.#pingLater(client);
-    if (renewed) this.#env.spawn("renewing a metastore session", () => this.#renew(client));
+    if (this.#renewalDue) this.#env.spawn("renewing a metastore session", () => this.#renew(client));
     else this.#begin();
   }
 
@@ -233,13 +233,13 @@ export class ZookeeperSession {
     try {
       await this.#options.onRenewed(client);
     } catch (error) {
-      // The connection broke again. The session may live; what is missing in it is put back by treating it as lost.
-      if (this.#client !== client) return;
-      this.#session = undefined;
-      this.#drop(`renewal was interrupted: ${error}`);
+      // The renewal is begun again on the next connection, in this session or in another one.
+      if (this.#client === client) this.#drop(`renewal was interrupted: ${error}`);
       return;
     }
-    if (this.#client === client) this.#begin();
+    if (this.#client !== client) return;
+    this.#renewalDue = false;
+    this.#begin();
   }
 
   #begin(): void {

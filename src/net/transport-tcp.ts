@@ -22,6 +22,9 @@ const lingerMs = 5_000;
 /** Gathered bytes that are written without waiting for the end of the turn: the kernel can work meanwhile. */
 const earlyFlushBytes = 256 * 1024;
 
+/** Keep-alive finds peers whose machine or network is gone without a word. */
+const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 };
+
 export function tcpTransport(env: Env, options: TcpTransportOptions = {}): Transport {
   const limits: Limits = {
     maxFrameBytes: options.maxFrameBytes ?? defaultMaxFrameBytes,
@@ -45,7 +48,7 @@ function listen(
   onConnection: (connection: Connection) => ConnectionHandlers,
 ): Promise<Listener> {
   const open = new Set<TcpConnection>();
-  const server = net.createServer({ noDelay: true }, (socket) => {
+  const server = net.createServer(socketOptions, (socket) => {
     const connection = new TcpConnection(env, limits, socket);
     open.add(connection);
     socket.once("close", () => open.delete(connection));
@@ -81,7 +84,7 @@ function connect(
   timeoutMs: number,
 ): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: address.host, port: address.port, noDelay: true });
+    const socket = net.connect({ host: address.host, port: address.port, ...socketOptions });
     const failed = (why: string, cause?: unknown) => {
       timer.cancel();
       socket.destroy();

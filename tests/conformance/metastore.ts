@@ -249,6 +249,10 @@ export function metastoreSuite(subject: MetastoreSubject): void {
       const large = new Uint8Array(500_000).fill(7);
       await one.set("/large", large);
       expect((await one.get("/large"))?.data).toEqual(large);
+      expect(await codeOf(one.set("/larger", new Uint8Array(1_100_000)))).toBe("TOO_LARGE");
+      expect(await codeOf(one.create("/larger", new Uint8Array(1_100_000)))).toBe("TOO_LARGE");
+      const halves = ["/h1", "/h2", "/h3"].map((path) => ({ kind: "create", path, data: large }) as const);
+      expect(await codeOf(one.multi(halves))).toBe("TOO_LARGE");
       expect(await codeOf(one.get("no-slash"))).toBe("BAD_VALUE");
       expect(await codeOf(one.get("/a//b"))).toBe("BAD_VALUE");
     });
