@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { RamaError } from "../../src/base/errors.ts";
 import { MemoryDisk } from "../../src/storage/disk-memory.ts";
 import { levelKv } from "../../src/storage/kv-level.ts";
 import { memoryKv } from "../../src/storage/kv-memory.ts";
@@ -27,6 +28,23 @@ for (const [name, disk] of [
     },
   });
 }
+
+describe("the LevelDB store", () => {
+  test("a directory that is damaged is STORE_CORRUPT, one below a file DISK_FAILED", async () => {
+    const root = mkdtempSync(`${tmpdir()}/rama-kv-`);
+    const kv = await levelKv().open(`${root}/s`);
+    await kv.batch([put("a", "1")], { sync: true });
+    await kv.close();
+    writeFileSync(`${root}/s/CURRENT`, "MANIFEST-000000");
+    const codeOf = (dir: string) =>
+      levelKv()
+        .open(dir)
+        .catch((error: RamaError) => error.code);
+    expect(await codeOf(`${root}/s`)).toBe("STORE_CORRUPT");
+    expect(await codeOf(`${root}/s/CURRENT/below`)).toBe("DISK_FAILED");
+    rmSync(root, { recursive: true });
+  });
+});
 
 describe("the memory store", () => {
   test("forgets the batches after the last synced one when the power is cut", async () => {
