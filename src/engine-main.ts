@@ -1,28 +1,16 @@
-// Entry of an engine thread (a Bun worker): hands it the real platform and the doors that module code imports. Started by `roles/worker/engine-handle.ts`.
-import { systemEnv } from "./base/env-system.ts";
-import * as helpers from "./helpers.ts";
-import * as rama from "./index.ts";
-import * as client from "./client.ts";
-import { tcpTransport } from "./net/transport-tcp.ts";
+// Entry of an engine thread (a Bun worker): hands in the real platform and the doors, and passes messages. What the thread does is `roles/worker/engine-thread.ts`.
+import { doors } from "./doors.ts";
+import { systemPlatform } from "./roles/platform-system.ts";
 import { EngineThread } from "./roles/worker/engine-thread.ts";
-import type { FromEngine, ToEngine } from "./roles/worker/thread-messages.ts";
-import { bunDisk } from "./storage/disk-bun.ts";
-import { levelKv } from "./storage/kv-level.ts";
-import * as test from "./test.ts";
+import type { ToEngine } from "./roles/worker/thread-messages.ts";
 
-declare const self: {
-  onmessage: ((event: { data: ToEngine }) => void) | null;
-  postMessage(message: FromEngine): void;
-  close?(): void;
-};
+declare const self: Worker & { postMessage(message: unknown): void };
 
-const env = systemEnv({ sink: (line) => process.stdout.write(`${line}\n`) });
-
+const platform = systemPlatform({ logLevel: "info", sink: (line) => void process.stderr.write(`${line}\n`) });
 const thread = new EngineThread({
-  platform: { env, disk: bunDisk(), kv: levelKv(), transport: tcpTransport(env) },
-  doors: { rama, "rama/test": test, "rama/helpers": helpers, "rama/client": client },
+  platform,
+  doors,
   send: (message) => self.postMessage(message),
-  exit: () => self.close?.(),
+  exit: () => process.exit(0),
 });
-
-self.onmessage = (event) => thread.onMessage(event.data);
+self.onmessage = (event: MessageEvent<ToEngine>) => thread.onMessage(event.data);

@@ -4,6 +4,7 @@ import { RamaError } from "../../base/errors.ts";
 import { ClusterStore } from "../../cluster/cluster-store.ts";
 import { routesOf } from "../../cluster/routes.ts";
 import type { Config } from "../../config/rama-yaml.ts";
+import type { ConductorView, HttpApp } from "../../http/views.ts";
 import type { Metastore } from "../../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../../metastore/tree.ts";
 import type { HttpServer, Platform } from "../../net/platform.ts";
@@ -36,17 +37,7 @@ export interface ConductorOptions {
   readonly release: string;
   readonly pid: number;
   /** The HTTP app of port 8888, made for this conductor (http/ is handed in by the role's caller, so that tests may leave it out). */
-  readonly httpApp?: (view: ConductorView) => (request: Request) => Response | Promise<Response>;
-}
-
-/** What the UI and the HTTP API read. */
-export interface ConductorView {
-  readonly store: ClusterStore;
-  readonly bundles: BundleStore;
-  readonly release: string;
-  readonly metadata: string | null;
-  clusterStatus(): Promise<ClusterStatusAnswer>;
-  moduleStatus(name: string): Promise<ModuleStatusAnswer>;
+  readonly httpApp?: (view: ConductorView) => HttpApp;
 }
 
 interface ConductorParts {
@@ -116,7 +107,7 @@ export class Conductor {
     let uiPort = 0;
     const view: ConductorView = {
       store,
-      bundles,
+      bundle: (hash) => (bundles.has(hash) ? bundles.read(hash) : undefined),
       release,
       metadata: config.get<string | undefined>("cluster.metadata") ?? null,
       clusterStatus: () => clusterStatus(view, uiPort),

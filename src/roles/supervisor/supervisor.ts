@@ -4,6 +4,7 @@ import { messageOf } from "../../base/errors.ts";
 import { ClusterStore } from "../../cluster/cluster-store.ts";
 import { routesOf } from "../../cluster/routes.ts";
 import type { Config } from "../../config/rama-yaml.ts";
+import type { HttpApp, SupervisorView } from "../../http/views.ts";
 import type { Metastore } from "../../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../../metastore/tree.ts";
 import type { HttpServer, Platform } from "../../net/platform.ts";
@@ -33,13 +34,7 @@ export interface SupervisorOptions {
   readonly libDir: string;
   readonly startWorker: StartWorker;
   /** REST; absent in tests that do not need it. */
-  readonly httpApp?: (view: SupervisorView) => (request: Request) => Response | Promise<Response>;
-}
-
-export interface SupervisorView {
-  readonly store: ClusterStore;
-  readonly supervisorId: string;
-  readonly release: string;
+  readonly httpApp?: (view: SupervisorView) => HttpApp;
 }
 
 interface SupervisorParts {
@@ -58,6 +53,8 @@ export class Supervisor {
   readonly id: string;
   readonly rpcPort: number;
   readonly httpPort: number;
+  /** Workers that an earlier supervisor of this directory left running. */
+  readonly adopted: number;
   readonly #parts: SupervisorParts;
   readonly #stop = new AbortController();
   readonly #published = new Map<string, string>();
@@ -71,6 +68,7 @@ export class Supervisor {
     this.id = parts.id;
     this.rpcPort = parts.listener.port;
     this.httpPort = parts.http?.port ?? 0;
+    this.adopted = [...parts.pool.observe().values()].filter((worker) => worker.alive).length;
   }
 
   /** STORE_LOCKED, PORT_IN_USE, METASTORE_UNAVAILABLE, BAD_CONFIG: nothing is left open then. Workers that run are adopted. */
@@ -92,7 +90,13 @@ export class Supervisor {
         options.httpApp &&
         (await platform.http.serve(
           { host: bind, port: httpPort(config, pool) },
-          options.httpApp({ store, supervisorId: id, release: options.release }),
+          options.httpApp({
+            store,
+            supervisorId: id,
+            release: options.release,
+            nowMs: () => platform.env.monotonicMs(),
+            routesAddress: () => `${options.host}:${rpcPort}`,
+          }),
         ));
       if (http) closing.push(() => http.close());
       const listener = await listenForCalls(
