@@ -209,10 +209,12 @@ export class ByteReader implements ValueInput {
     return value;
   }
 
-  /** A copy of the next `length` bytes. */
+  /** A copy of the next `length` bytes. Not `slice`: that of a Buffer (LevelDB gives those) shares its memory. */
   raw(length: number): Uint8Array {
     const from = this.skip(length);
-    return this.bytes.slice(from, from + length);
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(from, from + length));
+    return copy;
   }
 
   /** Moves on by `length` bytes and returns where they begin. BAD_VALUE when there are not so many. */

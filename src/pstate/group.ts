@@ -58,7 +58,7 @@ class Group implements PStateGroup {
 
   applyWrites(view: Uint8Array): void {
     // Nodes refer to the bytes until they are flushed; the entry's own are reused by the log.
-    const bytes = view.slice();
+    const bytes = new Uint8Array(view);
     let partition: Partition | undefined;
     const place = (node: Node, start: number, end: number) => {
       const was = node.applied;
