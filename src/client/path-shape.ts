@@ -1,8 +1,9 @@
-// Splits a client's path into its shape and its arguments, so that `Path.key("a")` and `Path.key("b")` are one prepared path on the wire. Data in argument
-// positions becomes slots, in the order in which `visitArgs` meets it; ops stay in the shape by name; functions cannot be sent.
+// Tells the shape of a client's path from its arguments, so that `Path.key("a")` and `Path.key("b")` are one prepared path on the wire. The key made here is cheap and
+// for the client alone; the shape's bytes are made once, by `paths/path-codec.ts`, which meets the arguments in the same order.
 import { RamaError } from "../base/errors.ts";
 import { type ArgNode, isOp } from "../paths/arg.ts";
-import { mapArgs, type Step, type Steps } from "../paths/spec.ts";
+import { isNavigator } from "../paths/navigator.ts";
+import type { Step, Steps } from "../paths/spec.ts";
 
 export interface PathShape {
   /** Equal for equal shapes. */
@@ -14,15 +15,6 @@ export interface PathShape {
 export function shapeOfPath(steps: Steps): PathShape {
   const args: unknown[] = [];
   return { key: stepsKey(steps, args), args };
-}
-
-/** The steps with slots in place of data; what the engine is sent. */
-export function slottedSteps(steps: Steps): Steps {
-  let index = 0;
-  return mapArgs(steps, (arg) => {
-    if (arg.kind !== "const" || isOp(arg.value)) return arg;
-    return Object.freeze({ kind: "slot", index: index++ });
-  });
 }
 
 function stepsKey(steps: Steps, args: unknown[]): string {
@@ -44,6 +36,7 @@ function argKey(arg: ArgNode, args: unknown[], where: string): string {
   if (arg.kind === "const") {
     if (isOp(arg.value)) return `<${arg.value.name}>`;
     if (typeof arg.value === "function") throw functionInPath(where, arg.value.name);
+    if (isNavigator(arg.value)) throw functionInPath(where, "a navigator");
     args.push(arg.value);
     return "_";
   }

@@ -3,7 +3,7 @@ import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import { Path } from "../paths/path.ts";
-import { encodePathSteps } from "../paths/path-codec.ts";
+import { encodePath, leadingKey } from "../paths/path-codec.ts";
 import { asData, type Steps } from "../paths/spec.ts";
 import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
@@ -11,7 +11,7 @@ import type { PStateRoute } from "../protocol/routes.ts";
 import { type CallContext, type CallPlan, call } from "./call.ts";
 import type { EngineConnection } from "./connection.ts";
 import type { ObjectInfo } from "./depot.ts";
-import { type PathShape, shapeOfPath, slottedSteps } from "./path-shape.ts";
+import { type PathShape, shapeOfPath } from "./path-shape.ts";
 import type { RouteTable } from "./routing.ts";
 
 const scratch = new FrameWriter(256);
@@ -61,7 +61,7 @@ export class PStateClient<T = any> {
         throw new RamaError("BAD_ARGUMENTS", `a path was expected, such as Path.key("a"); got ${typeof path}`);
       }
       const steps = asData(path.steps);
-      const key = second === undefined ? leadingKey(steps) : (first ?? null);
+      const key = second === undefined ? keyOf(steps) : (first ?? null);
       const select = new Select<R>(this.#context, this.#moduleName, this.#name, steps, key, one, this.#timeoutMs);
       return this.#start(select);
     } catch (error) {
@@ -160,7 +160,7 @@ class Select<R> implements CallPlan<R> {
 
   send(table: RouteTable, task: number, connection: EngineConnection, request: number): void {
     const { key, args } = this.#shape;
-    const path = connection.pathNumber(key, () => encodePathSteps(slottedSteps(this.#steps), this.#context.classes));
+    const path = connection.pathNumber(key, () => encodePath(this.#steps).shape);
     const pstate = table.pstate(this.#name).index;
     connection.send(
       encodeSelect(scratch, {
@@ -181,8 +181,7 @@ class Select<R> implements CallPlan<R> {
 
 const noArgs = new Uint8Array(0);
 
-function leadingKey(steps: Steps): unknown {
-  const first = steps[0];
-  const arg = first?.args[0];
-  return first?.nav === "key" && arg?.kind === "const" ? arg.value : noKey;
+function keyOf(steps: Steps): unknown {
+  const leading = leadingKey(steps);
+  return leading === undefined ? noKey : leading.key;
 }

@@ -2,6 +2,7 @@
 import type { Env } from "../../base/env.ts";
 import type { ClassRegistry } from "../../base/values.ts";
 import type { Address, Transport } from "../../net/transport.ts";
+import type { FunctionNamed } from "../../paths/path-codec.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { EngineOptions } from "../../task/engine-api.ts";
 import { openEngine } from "../../topology/open-engine.ts";
@@ -18,6 +19,7 @@ export interface EngineHostOptions extends Omit<EngineOptions, "router" | "class
   readonly answerBytesMax: number;
   /** The engine that owns a task, as far as known. */
   readonly addressOf: (task: number) => Address | undefined;
+  readonly functionNamed?: FunctionNamed;
 }
 
 export class EngineHost {

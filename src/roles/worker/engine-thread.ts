@@ -66,7 +66,7 @@ export class EngineThread {
         libFiles.map((name) => ({ name: name.slice(0, -".js".length), path: `${libDir}/${name}` })),
       );
       const config = configOf(assignment.config, "the worker's settings");
-      const { module, classes } = await loadModule({
+      const { module, classes, functionNamed } = await loadModule({
         bundlePath: assignment.bundlePath,
         moduleExport: assignment.moduleExport,
         serializations: config.get<readonly string[] | undefined>("custom.serializations") ?? [],
@@ -82,6 +82,7 @@ export class EngineThread {
         dir: open.dir,
         module,
         classes,
+        functionNamed,
         info: instanceInfo(assignment),
         groups: open.groups,
         options: this.#dynamic,

@@ -4,6 +4,7 @@ import { messageOf, RamaError } from "../../base/errors.ts";
 import { type Class, ClassRegistry, type RamaCustomSerialization } from "../../base/values.ts";
 import type { CompiledModule } from "../../dataflow/compiled.ts";
 import { compileModule } from "../../dataflow/compile.ts";
+import { isNavigator } from "../../paths/navigator.ts";
 import { defineModule } from "../../module/build.ts";
 import { RamaModule } from "../../module/module.ts";
 
@@ -13,6 +14,8 @@ export type Doors = Readonly<Record<string, object>>;
 export interface LoadedModule {
   readonly module: CompiledModule;
   readonly classes: ClassRegistry;
+  /** The bundle's exported functions and navigators, by name, for paths of clients. */
+  readonly functionNamed: (name: string) => unknown;
 }
 
 let installed: Doors | undefined;
@@ -56,7 +59,8 @@ export async function loadModule(options: LoadOptions): Promise<LoadedModule> {
   const exports = await importBundle(options.bundlePath);
   const moduleClass = findModule(exports, options.moduleExport, options.bundlePath);
   const classes = registerExports(exports, options.serializations ?? []);
-  return { module: compileModule(defineModule(moduleClass)), classes };
+  const functionNamed = (name: string): unknown => exportedFunction(exports, name);
+  return { module: compileModule(defineModule(moduleClass)), classes, functionNamed };
 }
 
 /** Names of the module classes that a bundle exports. BAD_BUNDLE. */
@@ -121,6 +125,13 @@ function registerExports(exports: Record<string, unknown>, serializations: reado
     classes.registerCustom(name, serialization);
   }
   return classes;
+}
+
+function exportedFunction(exports: Record<string, unknown>, name: string): unknown {
+  const last = name.slice(name.lastIndexOf(".") + 1);
+  const value = Object.hasOwn(exports, last) ? exports[last] : undefined;
+  if (isNavigator(value)) return value;
+  return typeof value === "function" && !isClass(value) ? value : undefined;
 }
 
 function isClass(value: unknown): value is Class {

@@ -6,10 +6,11 @@ import { taskOf } from "../../base/hash.ts";
 import { decodeValue } from "../../base/value-codec.ts";
 import type { ClassRegistry } from "../../base/values.ts";
 import type { CompiledModule } from "../../dataflow/compiled.ts";
+import { opNamed } from "../../dataflow/ops.ts";
 import type { DepotDefinition, ModuleInstanceInfo, PStateDefinition } from "../../module/definition.ts";
 import { type CompiledSelect, compileSelect } from "../../paths/compile.ts";
 import type { PathRoot, ReadSession } from "../../paths/indexed.ts";
-import { decodePathSteps } from "../../paths/path-codec.ts";
+import { decodePath, type FunctionNamed } from "../../paths/path-codec.ts";
 import { type AppendRequest, eachRecord } from "../../protocol/append.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { AppendReply, AppendToken } from "../../task/engine-api.ts";
@@ -24,6 +25,8 @@ export interface EngineRequestsOptions {
   readonly log: Log;
   readonly recordBytesMax: number;
   readonly answerBytesMax: number;
+  /** Functions that client paths may name beside the Ops: what the module's bundle exports. */
+  readonly functionNamed?: FunctionNamed;
 }
 
 /** Compiled shapes of paths that are kept; the oldest goes first. */
@@ -39,6 +42,7 @@ export class EngineRequests {
   readonly #module: CompiledModule;
   readonly #info: ModuleInstanceInfo;
   readonly #groups: ReadonlySet<number>;
+  readonly #functionNamed: FunctionNamed;
   readonly #compiled = new Map<string, CompiledSelect>();
 
   constructor(options: EngineRequestsOptions) {
@@ -51,6 +55,8 @@ export class EngineRequests {
     this.#module = options.module;
     this.#info = options.info;
     this.#groups = new Set(options.groups);
+    const { functionNamed } = options;
+    this.#functionNamed = (name) => opNamed(name) ?? functionNamed?.(name);
   }
 
   checkInstance(moduleInstanceId: string): void {
@@ -165,7 +171,7 @@ export class EngineRequests {
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const spec = Uint8Array.from(path, (c) => c.charCodeAt(0));
-    const compiled = compileSelect(decodePathSteps(spec, this.classes), { schema: pstate.schema });
+    const compiled = compileSelect(decodePath(spec, this.#functionNamed), { schema: pstate.schema });
     if (this.#compiled.size >= compiledMax) this.#compiled.delete(this.#compiled.keys().next().value!);
     this.#compiled.set(key, compiled);
     return compiled;
