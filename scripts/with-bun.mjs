@@ -1,0 +1,24 @@
+// Starts Bun for the npm scripts. `npm ci --ignore-scripts` leaves Bun's package without its binary: then its own installer is run first.
+// usage: node scripts/with-bun.mjs <bun arguments…>
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const packageDir = join(root, "node_modules", "bun");
+if (!existsSync(packageDir)) {
+  console.error("Bun is not installed here: run `npm ci` first");
+  process.exit(1);
+}
+const binary = join(packageDir, "bin", "bun.exe");
+const works = () => existsSync(binary) && spawnSync(binary, ["--version"]).status === 0;
+if (!works()) spawnSync(process.execPath, [join(packageDir, "install.js")], { stdio: "inherit", cwd: packageDir });
+if (!works()) {
+  console.error("Bun's binary could not be installed; see the messages above");
+  process.exit(1);
+}
+const [first, ...rest] = process.argv.slice(2);
+const result = spawnSync(binary, [first, ...rest], { stdio: "inherit", cwd: process.cwd(), env: process.env });
+if (result.error) throw result.error;
+process.exit(result.status ?? 1);

@@ -1,0 +1,74 @@
+// Packages stay behind their walls, the clock and the terminal behind their doors, files within their size.
+import { expect, test } from "bun:test";
+import { type SourceFile, sourceFiles } from "./source-files.ts";
+
+const files = sourceFiles("src").filter((file) => !file.path.startsWith("src/ui-static/"));
+
+const walls: Readonly<Record<string, RegExp>> = {
+  yaml: /^src\/config\/rama-yaml\.ts$/,
+  "cbor-x": /^src\/base\/codec\.ts$/,
+  "classic-level": /^src\/storage\/kv-level\.ts$/,
+  "node-zookeeper-client": /^src\/metastore\//,
+  hono: /^src\/http\//,
+};
+
+test("each package is imported only behind its wall", () => {
+  const wrong = files.flatMap((file) =>
+    file.imports
+      .filter((name) => walls[name] && !walls[name].test(file.path))
+      .map((name) => `${file.path} imports ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("clock, timers and randomness come from Env alone", () => {
+  const forbidden = /\b(Date\.now|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\s*\(/;
+  const wrong = files
+    .filter((file) => file.path !== "src/base/env-system.ts")
+    .flatMap((file) =>
+      file.text
+        .split("\n")
+        .flatMap((line, i) =>
+          forbidden.test(line.replace(/\/\/.*|^\s*\*.*/, "")) ? [`${file.path}:${i + 1}: ${line.trim()}`] : [],
+        ),
+    );
+  expect(wrong).toEqual([]);
+});
+
+test("only the roles and the named files touch Bun and node I/O", () => {
+  const allowed =
+    /^src\/(roles|cli\/print|main|start|engine-main|doors)|^src\/(base\/env-system|storage\/disk-bun|storage\/kv-level|net\/transport-tcp|net\/processes-bun|client\/config-file)\.ts$/;
+  const io = new Set([
+    "node:fs",
+    "node:fs/promises",
+    "node:net",
+    "node:http",
+    "node:child_process",
+    "node:os",
+    "node:dns/promises",
+  ]);
+  const wrong = files
+    .filter((file) => !allowed.test(file.path))
+    .flatMap((file) => file.imports.filter((name) => io.has(name)).map((name) => `${file.path} imports ${name}`));
+  expect(wrong).toEqual([]);
+});
+
+test("no file of src grows past 500 lines", () => {
+  expect(files.filter((file) => file.lines > 500).map((file) => `${file.path}: ${file.lines}`)).toEqual([]);
+});
+
+test("nothing in src or tests is left over from a debugging session", () => {
+  const leftovers = [
+    ...sourceFiles("tests")
+      .filter((file) => !file.path.startsWith("tests/tidy/"))
+      .flatMap((file) => linesWith(file, /\b(test|describe|it)\.only\(/)),
+    ...files.flatMap((file) => linesWith(file, /\bdebugger;|^\s*console\.(log|error)\(/)),
+  ];
+  expect(leftovers.filter((line) => !line.startsWith("src/roles/workbench/project-template.ts"))).toEqual([]);
+});
+
+function linesWith(file: SourceFile, pattern: RegExp): string[] {
+  return file.text
+    .split("\n")
+    .flatMap((line, i) => (pattern.test(line) ? [`${file.path}:${i + 1}: ${line.trim()}`] : []));
+}
