@@ -9,11 +9,17 @@ import { Appender } from "../src/client/appender.ts";
 import type { CallContext } from "../src/client/call.ts";
 import { ConnectionPool } from "../src/client/connection-pool.ts";
 import { DepotClient } from "../src/client/depot.ts";
+import { PStateClient } from "../src/client/pstate.ts";
+import { QueryClient } from "../src/client/query.ts";
 import { Routing } from "../src/client/routing.ts";
 import { configOf } from "../src/config/rama-yaml.ts";
 import { MemoryNetwork, MemoryTransport } from "../src/net/transport-memory.ts";
 import { type AppendRequest, eachRecord } from "../src/protocol/append.ts";
 import type { DepotRoute, ModuleRoutes } from "../src/protocol/routes.ts";
+import { opNamed } from "../src/dataflow/ops.ts";
+import { compileSelect } from "../src/paths/compile.ts";
+import { decodePath } from "../src/paths/path-codec.ts";
+import type { PStateRoute, QueryRoute } from "../src/protocol/routes.ts";
 import type { EngineRequests } from "../src/roles/worker/requests.ts";
 import { Session } from "../src/roles/worker/session.ts";
 import type { AppendReply, AppendToken } from "../src/task/engine-api.ts";
@@ -34,7 +40,33 @@ export const depots: readonly DepotRoute[] = [
   { index: 5, name: "*byOp", global: false, tick: false, partitioning: { kind: "hashOp", op: "Ops.FIRST" } },
 ];
 
+const pstate = (index: number, name: string, more: Partial<PStateRoute> = {}): PStateRoute => ({
+  index,
+  name,
+  global: false,
+  private: false,
+  ownPartitioner: false,
+  ...more,
+});
+
+export const pstates: readonly PStateRoute[] = [
+  pstate(0, "$$map"),
+  pstate(1, "$$global", { global: true }),
+  pstate(2, "$$private", { private: true }),
+  pstate(3, "$$own", { ownPartitioner: true }),
+];
+
+export const queries: readonly QueryRoute[] = [
+  { index: 5, name: "byKey", inputs: 2, start: { kind: "hashInput", input: 1 } },
+  { index: 6, name: "any", inputs: 0, start: { kind: "any" } },
+];
+
 export class FakeCluster {
+  /** What every PState holds on every task; "task" is the task that was asked. */
+  data: Record<string, unknown> = {};
+  readonly prepared = new Set<string>();
+  readonly asked: { readonly what: string; readonly task: number | undefined; readonly args: readonly unknown[] }[] =
+    [];
   readonly env: Env;
   readonly network: MemoryNetwork;
   readonly appends: SeenAppend[] = [];
@@ -59,8 +91,8 @@ export class FakeCluster {
       numTasks,
       groups: [{ host: "server", port: 7 }],
       depots,
-      pstates: [],
-      queries: [],
+      pstates,
+      queries,
     };
   }
 
@@ -83,7 +115,7 @@ export class FakeCluster {
     this.#transport.shutDown();
   }
 
-  client(settings: Record<string, unknown> = {}): { context: CallContext; depot(name: string): DepotClient } {
+  client(settings: Record<string, unknown> = {}) {
     const transport = new MemoryTransport(this.network, "client");
     const context: CallContext = {
       env: this.env,
@@ -97,7 +129,12 @@ export class FakeCluster {
       config: configOf(settings, "test"),
       closed: false,
     };
-    return { context, depot: (name) => new DepotClient(context, new Appender(context, "M", name), "M", name) };
+    return {
+      context,
+      depot: (name: string) => new DepotClient(context, new Appender(context, "M", name), "M", name),
+      pstate: (name: string) => new PStateClient(context, "M", name),
+      query: (name: string) => new QueryClient(context, "M", name),
+    };
   }
 
   values(depot: number): unknown[] {
@@ -123,6 +160,37 @@ export class FakeCluster {
           tasks.push(taskOf(record.own, this.routes.numTasks));
         });
         return tasks;
+      },
+      select: (
+        _pstate: number,
+        task: number,
+        path: string,
+        args: unknown[],
+        reply: (error: RamaError | null, rows: unknown[]) => void,
+      ) => {
+        this.prepared.add(path);
+        this.asked.push({ what: "select", task, args });
+        const steps = decodePath(
+          Uint8Array.from(path, (c) => c.charCodeAt(0)),
+          opNamed,
+        );
+        try {
+          reply(null, compileSelect(steps)({ ...this.data, task }, args));
+        } catch (error) {
+          reply(error as RamaError, []);
+        }
+      },
+      chooseTask: (_pstate: number, key: number) => key % this.routes.numTasks,
+      invoke: (
+        query: number,
+        task: number | undefined,
+        args: unknown[],
+        reply: (error: RamaError | null, value: unknown) => void,
+      ) => {
+        this.asked.push({ what: `invoke ${query}`, task, args });
+        if (args[0] === "never") return;
+        if (args[0] === "boom") reply(new RamaError("USER_CODE_FAILED", "boom"), undefined);
+        else reply(null, new Map([["args", args]]));
       },
       partitionInfo: (depot: number, task: number) => ({
         startOffset: 0,
