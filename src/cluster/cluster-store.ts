@@ -141,7 +141,7 @@ export class ClusterStore {
   }
 
   async log(entry: OperationLogEntry): Promise<void> {
-    await this.#metastore.create(`${tree.operations}/`, toNode(entry), { sequential: true });
+    await this.#metastore.create(`${tree.operations}/op-`, toNode(entry), { sequential: true });
     const names = await this.#metastore.children(tree.operations);
     for (const name of names.slice(0, Math.max(0, names.length - operationsKept))) {
       await this.#metastore.remove(`${tree.operations}/${name}`);

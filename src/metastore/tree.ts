@@ -7,7 +7,7 @@
 //   /manifests/<instanceId>                   what the module declares (protocol/routes.ts); written once
 //   /assignments/<supervisorId>/<workerId>    WorkerTask: what that supervisor shall run
 //   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it
-//   /operations/<10 digits>                   OperationLogEntry, oldest trimmed
+//   /operations/op-<10 digits>                   OperationLogEntry, oldest trimmed
 // Every path is below `zookeeper.root`, which the implementation of the contract puts in front.
 
 const enc = encodeURIComponent;

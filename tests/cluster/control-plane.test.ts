@@ -1,0 +1,268 @@
+// Conductor and supervisor over the memory platform, with played worker processes: launches, failures, restarts and destroys, and what survives a killed role.
+import { afterEach, expect, test } from "bun:test";
+import { encodeControl, decodeControl } from "../../src/base/codec.ts";
+import type { RamaError } from "../../src/base/errors.ts";
+import { configOf } from "../../src/config/rama-yaml.ts";
+import { conductorApp } from "../../src/http/conductor-app.ts";
+import { RpcClient } from "../../src/net/rpc.ts";
+import type { WorkerReport } from "../../src/protocol/cluster-records.ts";
+import {
+  DESTROY,
+  LAUNCH,
+  type LaunchRequest,
+  MODULE_STATUS,
+  type ModuleStatusAnswer,
+  PUT_BUNDLE,
+} from "../../src/protocol/conductor.ts";
+import type { ModuleRoutes } from "../../src/protocol/routes.ts";
+import { GET_ROUTES } from "../../src/protocol/table.ts";
+import { sha256 } from "../../src/roles/conductor/bundles.ts";
+import { Conductor } from "../../src/roles/conductor/conductor.ts";
+import { Supervisor } from "../../src/roles/supervisor/supervisor.ts";
+import { WorkerFiles } from "../../src/roles/supervisor/worker-files.ts";
+import type { WorkerAssignment } from "../../src/roles/worker/assignment.ts";
+import { type MemoryPlatform, MemoryWorld } from "../../src/testing/platform-memory.ts";
+
+const config = configOf(
+  {
+    "conductor.host": "localhost",
+    "zookeeper.servers": ["localhost"],
+    "conductor.port": 0,
+    "cluster.ui.port": 0,
+    "supervisor.port.range": 0,
+    "supervisor.http.port": 0,
+  },
+  "test",
+);
+const bundle = new TextEncoder().encode("export class M {}");
+
+/** Plays processes: a started worker says that it serves, unless it is told to die. */
+class PlayedWorkers {
+  readonly running = new Map<number, WorkerAssignment>();
+  started = 0;
+  dieAtStart = false;
+  /** SIGTERM is not obeyed. */
+  stubborn = false;
+  #nextPid = 1000;
+
+  constructor(readonly world: () => MemoryPlatform) {}
+
+  start(assignmentPath: string): number {
+    this.started++;
+    const pid = this.#nextPid++;
+    const { disk, env } = this.world();
+    const assignment = JSON.parse(new TextDecoder().decode(disk.readFile(assignmentPath))) as WorkerAssignment;
+    const files = new WorkerFiles(disk, assignment.workerDir);
+    if (this.dieAtStart) {
+      files.writeFailure("the module's class throws");
+      return pid;
+    }
+    this.running.set(pid, assignment);
+    const groupPorts = Object.fromEntries(assignment.groups.map((group) => [group, 5000 + pid]));
+    files.writeStatus({ pid, helloPort: 4000, groupPorts, recovered: { entries: 0, tornBytes: 0, ms: 1 } });
+    files.writeHeartbeat({ pid, atMs: env.now() });
+    return pid;
+  }
+}
+
+async function cluster() {
+  let platform!: MemoryPlatform;
+  const workers = new PlayedWorkers(() => platform);
+  const world = new MemoryWorld({
+    processes: {
+      start: () => ({ pid: 0 }),
+      alive: (pid) => workers.running.has(pid),
+      signal: (pid) => void (workers.stubborn || workers.running.delete(pid)),
+    },
+  });
+  platform = world.platform();
+  const closing: (() => Promise<void>)[] = [];
+  const startConductor = async (own: MemoryPlatform) =>
+    Conductor.start({ platform: own, config, localDir: "/local", release: "0.1.0", pid: 1, httpApp: conductorApp });
+  const startSupervisor = async (own: MemoryPlatform) =>
+    Supervisor.start({
+      platform: own,
+      config,
+      localDir: "/local",
+      release: "0.1.0",
+      pid: 2,
+      host: "localhost",
+      libDir: "/lib",
+      startWorker: ({ assignmentPath }) => workers.start(assignmentPath),
+    });
+  cleanups.push(async () => {
+    for (const close of closing.reverse()) await close();
+  });
+  return { world, platform, workers, startConductor, startSupervisor, closing };
+}
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+function caller(platform: MemoryPlatform, port: number) {
+  const client = new RpcClient(platform.env, platform.transport, { host: "localhost", port });
+  cleanups.push(async () => client.close());
+  return async <T>(method: number, body: unknown): Promise<T> =>
+    decodeControl(await client.call(method, encodeControl(body), 20_000)) as T;
+}
+
+const launchRequest = (name: string, more: Partial<LaunchRequest> = {}): LaunchRequest => ({
+  moduleName: name,
+  moduleExport: "M",
+  bundleHash: sha256(bundle),
+  ramaVersion: "0.1.0",
+  tasks: 4,
+  threads: 2,
+  workers: 1,
+  replicationFactor: 1,
+  configOverrides: {},
+  options: [],
+  objects: { depots: [], pstates: [], queries: [] },
+  dependencies: [],
+  ...more,
+});
+
+async function launched(c: Awaited<ReturnType<typeof cluster>>) {
+  const conductor = await c.startConductor(c.platform);
+  const supervisor = await c.startSupervisor(c.platform);
+  c.closing.push(
+    () => conductor.stop(),
+    () => supervisor.stop(),
+  );
+  const call = caller(c.platform, conductor.port);
+  await call(PUT_BUNDLE, { hash: sha256(bundle), offset: 0, total: bundle.length, bytes: bundle });
+  return { conductor, supervisor, call };
+}
+
+test("a launched module runs on the supervisor and its routes name every group's port", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("com.example/M"));
+  const routes = await call<ModuleRoutes>(GET_ROUTES, { moduleName: "com.example/M", side: "external" });
+  expect(routes.groups.map((group) => group.port)).toEqual([6000, 6000]);
+  expect(routes.numTasks).toBe(4);
+});
+
+test("a second launch of the same name is refused and leaves the first one alone", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  await expect(call(LAUNCH, launchRequest("M"))).rejects.toMatchObject({ code: "MODULE_EXISTS" });
+  const status = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+  expect(status.module.state).toBe("[:running]");
+});
+
+test("a worker that cannot start fails the launch with its last words and leaves nothing behind", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  c.workers.dieAtStart = true;
+  const error = await call(LAUNCH, launchRequest("M")).then(
+    () => undefined,
+    (e: unknown) => e as RamaError,
+  );
+  expect(error?.message).toContain("the module's class throws");
+  await expect(call(MODULE_STATUS, { moduleName: "M" })).rejects.toMatchObject({ code: "MODULE_NOT_FOUND" });
+  expect(WorkerFiles.list(c.platform.disk, "/local/supervisor")).toEqual([]);
+});
+
+test("destroy stops the workers, deletes their data and the bundle", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  await call(DESTROY, { moduleName: "M" });
+  expect(c.workers.running.size).toBe(0);
+  expect(c.platform.disk.list("/local/supervisor/workers")).toEqual([]);
+  expect(c.platform.disk.list("/local/conductor/bundles")).toEqual([]);
+});
+
+test("a worker that dies is started again and clients are told its new port", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  const before = await call<ModuleRoutes>(GET_ROUTES, { moduleName: "M", side: "external" });
+  c.workers.running.clear();
+  const report = await until(async () => {
+    const { workers } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+    return workers.find((w: WorkerReport) => w.state === "running" && w.starts === 2);
+  });
+  expect(report.starts).toBe(2);
+  const after = await call<ModuleRoutes>(GET_ROUTES, { moduleName: "M", side: "external" });
+  expect(after.groups[0]!.port).not.toBe(before.groups[0]!.port);
+  expect(after.version).toBeGreaterThan(before.version);
+});
+
+test("a supervisor that is started again adopts its workers instead of starting them twice", async () => {
+  const c = await cluster();
+  const { call, supervisor } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  c.closing.pop();
+  await supervisor.stop();
+  expect(c.workers.running.size).toBe(1);
+  const second = await c.startSupervisor(c.platform);
+  c.closing.push(() => second.stop());
+  expect(second.id).toBe(supervisor.id);
+  expect(second.adopted).toBe(1);
+  await call(DESTROY, { moduleName: "M" });
+  expect(c.workers.started).toBe(1);
+});
+
+test("a conductor that is started again finishes the destroy that the first one began", async () => {
+  const c = await cluster();
+  const conductor = await c.startConductor(c.platform);
+  const supervisor = await c.startSupervisor(c.platform);
+  c.closing.push(() => supervisor.stop());
+  const call = caller(c.platform, conductor.port);
+  await call(PUT_BUNDLE, { hash: sha256(bundle), offset: 0, total: bundle.length, bytes: bundle });
+  await call(LAUNCH, launchRequest("M"));
+  c.workers.stubborn = true;
+  const destroyed = call(DESTROY, { moduleName: "M" }).catch(() => "cut off");
+  await until(async () => {
+    const { module } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+    return module.state === "[:destroying]" || undefined;
+  });
+  await conductor.stop();
+  expect(await destroyed).toBe("cut off");
+  c.workers.running.clear();
+  const second = await c.startConductor(c.platform);
+  c.closing.push(() => second.stop());
+  const again = caller(c.platform, second.port);
+  await until(async () =>
+    again(MODULE_STATUS, { moduleName: "M" }).then(
+      () => undefined,
+      (error: RamaError) => error.code === "MODULE_NOT_FOUND" || undefined,
+    ),
+  );
+  expect(c.workers.running.size).toBe(0);
+});
+
+test("a second conductor on the same local.dir is refused and told who has it", async () => {
+  const c = await cluster();
+  await launched(c);
+  await expect(c.startConductor(c.platform)).rejects.toMatchObject({ code: "STORE_LOCKED" });
+});
+
+test("without supervisors a launch is refused with what to do", async () => {
+  const c = await cluster();
+  const conductor = await c.startConductor(c.platform);
+  c.closing.push(() => conductor.stop());
+  const call = caller(c.platform, conductor.port);
+  await call(PUT_BUNDLE, { hash: sha256(bundle), offset: 0, total: bundle.length, bytes: bundle });
+  await expect(call(LAUNCH, launchRequest("M"))).rejects.toMatchObject({ code: "NOT_ENOUGH_SUPERVISORS" });
+});
+
+test("a bundle whose bytes do not have its hash is refused", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  const body = { hash: sha256(new Uint8Array(1)), offset: 0, total: bundle.length, bytes: bundle };
+  await expect(call(PUT_BUNDLE, body)).rejects.toMatchObject({ code: "BAD_BUNDLE" });
+});
+
+async function until<T>(probe: () => Promise<T | undefined>): Promise<T> {
+  for (;;) {
+    const value = await probe();
+    if (value !== undefined) return value;
+    await Bun.sleep(5);
+  }
+}
