@@ -16,7 +16,7 @@ export interface DevZookeeperFixture extends AsyncDisposable {
   restart(between?: () => void): Promise<void>;
 }
 
-type Changes = Partial<Omit<DevZookeeperOptions, "env" | "disk" | "dir" | "host" | "port">>;
+type Changes = Partial<Omit<DevZookeeperOptions, "env" | "dir" | "host" | "port">>;
 
 export async function devZookeeper(options: Changes = {}): Promise<DevZookeeperFixture> {
   const dir = mkdtempSync(join(tmpdir(), "rama-dev-zookeeper-"));

@@ -346,8 +346,8 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
 
   private flushAll(): void {
     for (const connection of this.toFlush) {
-      if (connection.heldReplies === 0) this.toFlush.delete(connection);
       this.guardedFlush(connection);
+      if (connection.out.length === 0) this.toFlush.delete(connection);
     }
   }
 
