@@ -68,7 +68,7 @@ class Call<T> implements PendingRequest {
     this.#table = table;
     try {
       const task = this.#plan.task(table);
-      const connection = this.#context.pool.get(table.address(task), table.routes.moduleInstanceId);
+      const connection = this.#context.pool.to(table, task);
       if (connection.state !== "open") {
         this.#waitFor(connection.opened);
         return;

@@ -4,6 +4,7 @@ import type { Address, Transport } from "../net/transport.ts";
 import { CLIENT_ID_BYTES, encodeHello, PEER_CLIENT } from "../protocol/hello.ts";
 import { features } from "../protocol/table.ts";
 import { EngineConnection } from "./connection.ts";
+import type { RouteTable } from "./routing.ts";
 
 export interface ConnectionPoolOptions {
   readonly env: Env;
@@ -22,6 +23,16 @@ export class ConnectionPool {
   constructor(options: ConnectionPoolOptions) {
     this.#options = options;
     this.clientId = options.env.randomBytes(CLIENT_ID_BYTES);
+  }
+
+  /** The connection to the engine that has the task. MODULE_NOT_RUNNING when the table knows none. */
+  to(table: RouteTable, task: number): EngineConnection {
+    const group = task % table.routes.groups.length;
+    const known = table.connections[group];
+    if (known !== undefined && known.state !== "closed") return known;
+    const connection = this.get(table.address(task), table.routes.moduleInstanceId);
+    table.connections[group] = connection;
+    return connection;
   }
 
   /** Open or opening. */

@@ -3,7 +3,7 @@
 import type { Env, Timer } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Address, Connection, Transport } from "../net/transport.ts";
-import { type AppendResult, decodeAppendResult } from "../protocol/append.ts";
+import { type AppendResult, decodeAppendResult, lengthAt } from "../protocol/append.ts";
 import { decodeFailure } from "../protocol/failure.ts";
 import { badFrame, FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import { decodeGoodbye, decodeHelloOk } from "../protocol/hello.ts";
@@ -32,6 +32,7 @@ export interface ConnectionOptions {
 
 /** Requests whose time is up are looked for this often at most; a timeout is that much late. */
 const sweepMs = 250;
+const answerHeaderBytes = 5;
 
 export class EngineConnection {
   readonly address: Address;
@@ -193,6 +194,10 @@ export class EngineConnection {
   }
 
   #onAnswer(frame: Uint8Array): void {
+    if (frame[0] === ANSWER && frame.length >= answerHeaderBytes) {
+      this.#take(lengthAt(frame, 1))?.onAnswer(frame, answerHeaderBytes);
+      return;
+    }
     const reader = new FrameReader(frame);
     switch (frame[0]) {
       case APPEND_DONE:
@@ -203,9 +208,6 @@ export class EngineConnection {
         this.#take(result.request)?.onAppended(result.offset, result);
         return;
       }
-      case ANSWER:
-        this.#take(reader.u32())?.onAnswer(frame, reader.at);
-        return;
       case FAILURE: {
         const pending = this.#take(reader.u32());
         pending?.onFailure(decodeFailure(reader));

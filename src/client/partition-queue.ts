@@ -105,7 +105,7 @@ export class PartitionQueue {
     this.#table = table;
     try {
       const depot = table.depot(this.#options.depotName);
-      const connection = context.pool.get(table.address(task), table.routes.moduleInstanceId);
+      const connection = context.pool.to(table, task);
       if (connection.state !== "open") {
         this.#waitFor(() => connection.opened);
         return;

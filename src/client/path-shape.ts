@@ -41,7 +41,10 @@ function argKey(arg: ArgNode, args: unknown[], where: string): string {
     return "_";
   }
   if (arg.kind === "expr") throw functionInPath(where, "an expression");
-  throw new RamaError("BAD_PATH", `${where}: a client's path has no vars`, { where });
+  if (arg.kind === "slot") throw new RamaError("BAD_PATH", `${where}: a client's path has no slots`, { where });
+  // What looks like a var is data at a client.
+  args.push(arg.name);
+  return "_";
 }
 
 function rangeKey(range: NonNullable<Step["range"]>): string {

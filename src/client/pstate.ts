@@ -4,7 +4,7 @@ import { taskOf } from "../base/hash.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import { Path } from "../paths/path.ts";
 import { encodePath, leadingKey } from "../paths/path-codec.ts";
-import { asData, type Steps } from "../paths/spec.ts";
+import type { Steps } from "../paths/spec.ts";
 import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
 import type { PStateRoute } from "../protocol/routes.ts";
@@ -60,7 +60,7 @@ export class PStateClient<T = any> {
       if (!(path instanceof Path)) {
         throw new RamaError("BAD_ARGUMENTS", `a path was expected, such as Path.key("a"); got ${typeof path}`);
       }
-      const steps = asData(path.steps);
+      const { steps } = path;
       const key = second === undefined ? keyOf(steps) : (first ?? null);
       const select = new Select<R>(this.#context, this.#moduleName, this.#name, steps, key, one, this.#timeoutMs);
       return this.#start(select);
@@ -182,6 +182,9 @@ class Select<R> implements CallPlan<R> {
 const noArgs = new Uint8Array(0);
 
 function keyOf(steps: Steps): unknown {
+  const first = steps[0];
+  const arg = first?.args[0];
+  if (first?.nav === "key" && arg?.kind === "const") return arg.value;
   const leading = leadingKey(steps);
   return leading === undefined ? noKey : leading.key;
 }

@@ -2,6 +2,7 @@
 // or an engine answered that it has moved. Fetches of one module never overlap, so that a thousand failed requests ask once.
 import type { Env } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
+import type { EngineConnection } from "./connection.ts";
 import type { Address } from "../net/transport.ts";
 import type { DepotRoute, ModuleRoutes, PStateRoute, QueryRoute } from "../protocol/routes.ts";
 
@@ -11,6 +12,8 @@ export type FetchRoutes = (moduleName: string) => Promise<ModuleRoutes>;
 /** A module's routes with its objects by name. Frozen; a refresh makes a new one. */
 export class RouteTable {
   readonly routes: ModuleRoutes;
+  /** By task group; for the connection pool, which looks here first. */
+  readonly connections: (EngineConnection | undefined)[] = [];
   readonly #depots: ReadonlyMap<string, DepotRoute>;
   readonly #pstates: ReadonlyMap<string, PStateRoute>;
   readonly #queries: ReadonlyMap<string, QueryRoute>;

@@ -614,6 +614,8 @@ export class Path {
 
   #each(nav: StepName, args: readonly Arg[]): Path {
     if (args.length === 0) throw new RamaError("BAD_PATH", `${nav} needs an argument`, { nav });
+    // One argument on an empty path, as in most reads of clients, is spared the copies.
+    if (args.length === 1 && this.steps.length === 0) return new Path(Object.freeze([step(nav, [toArg(args[0])])]));
     return new Path(Object.freeze([...this.steps, ...args.map((arg) => step(nav, [toArg(arg)]))]));
   }
 

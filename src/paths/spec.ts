@@ -107,6 +107,8 @@ export function step(
   paths: readonly Steps[] = none,
   extra?: Partial<Step>,
 ): Step {
+  // The usual step, made by every `key` of a client's reads, is spared the spread.
+  if (extra === undefined) return Object.freeze({ nav, args, paths });
   return Object.freeze({ nav, args, paths, ...extra });
 }
 
