@@ -1,0 +1,115 @@
+// What of the depots is in the store's Kv. Numbers in keys are big-endian, in values little-endian.
+//
+//   44 00 name                                   → u16 number of the depot in this store: given once, never used again
+//   44 01 depot u16 | task u32 | 00              → state of the partition
+//   44 01 depot u16 | task u32 | 01 | client     → tokens of one client (dedupe.ts); client: 16 bytes
+//   state := version u8 (1) | start u48 | evicted time u48 | has files u8 | end u48 | file u48 | length u48 | last block u48
+// The four numbers at the end are how far the partition's files count (segments.ts FileMark): what was synced before the batch with the state was written.
+// Example, depot 1, task 3, no files yet: 44 01 0001 00000003 00 → 01 000000000000 000000000000 00 (24 zero bytes).
+import { concatBytes, prefixSuccessor } from "../base/bytes.ts";
+import { RamaError } from "../base/errors.ts";
+import type { Kv, KvEntry, KvOp, KvRange } from "../storage/kv.ts";
+import { getU48, putU48 } from "./append-entry.ts";
+import type { FileMark } from "./segments.ts";
+
+const STATE_VERSION = 1;
+const STATE_BYTES = 38;
+const PREFIX = 0x44;
+const pageEntries = 1000;
+
+export interface PartitionState {
+  readonly start: number;
+  readonly evictedMs: number;
+  readonly mark: FileMark | undefined;
+}
+
+const text = new TextEncoder();
+
+function partitionPrefix(depot: number, task: number, kind: number): Uint8Array {
+  const key = new Uint8Array(9);
+  const view = new DataView(key.buffer);
+  key[0] = PREFIX;
+  key[1] = 1;
+  view.setUint16(2, depot);
+  view.setUint32(4, task);
+  key[8] = kind;
+  return key;
+}
+
+export const stateKey = (depot: number, task: number): Uint8Array => partitionPrefix(depot, task, 0);
+
+export const clientKey = (depot: number, task: number, client: Uint8Array): Uint8Array =>
+  concatBytes(partitionPrefix(depot, task, 1), client);
+
+export function encodeState(state: PartitionState): Uint8Array {
+  const value = new Uint8Array(STATE_BYTES);
+  const view = new DataView(value.buffer);
+  value[0] = STATE_VERSION;
+  putU48(view, 1, state.start);
+  putU48(view, 7, state.evictedMs);
+  const { mark } = state;
+  if (mark === undefined) return value;
+  value[13] = 1;
+  putU48(view, 14, mark.end);
+  putU48(view, 20, mark.file);
+  putU48(view, 26, mark.length);
+  putU48(view, 32, mark.lastBlock);
+  return value;
+}
+
+export function decodeState(value: Uint8Array): PartitionState {
+  if (value[0] !== STATE_VERSION || value.length !== STATE_BYTES) {
+    throw new RamaError("STORE_CORRUPT", `state of a depot partition of unknown version ${value[0]}`);
+  }
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const mark = { end: getU48(view, 14), file: getU48(view, 20), length: getU48(view, 26), lastBlock: getU48(view, 32) };
+  return { start: getU48(view, 1), evictedMs: getU48(view, 7), mark: value[13] === 1 ? mark : undefined };
+}
+
+/** Numbers of the named depots; new names get theirs durably. */
+export async function depotNumbers(kv: Kv, names: readonly string[]): Promise<Map<string, number>> {
+  const prefix = Uint8Array.of(PREFIX, 0);
+  const numbers = new Map<string, number>();
+  let next = 0;
+  for await (const { key, value } of entriesOf(kv, { gte: prefix, lt: prefixSuccessor(prefix)! })) {
+    const number = value[0]! | (value[1]! << 8);
+    numbers.set(new TextDecoder().decode(key.subarray(2)), number);
+    next = Math.max(next, number + 1);
+  }
+  const ops: KvOp[] = [];
+  for (const name of names) {
+    if (numbers.has(name)) continue;
+    numbers.set(name, next);
+    ops.push({
+      type: "put",
+      key: concatBytes(prefix, text.encode(name)),
+      value: Uint8Array.of(next & 0xff, next >>> 8),
+    });
+    next++;
+  }
+  if (ops.length > 0) await kv.batch(ops, { sync: true });
+  return numbers;
+}
+
+/** Calls `visit` with every client of the partition. */
+export async function eachClient(
+  kv: Kv,
+  depot: number,
+  task: number,
+  visit: (client: Uint8Array, value: Uint8Array) => void,
+): Promise<void> {
+  const gte = partitionPrefix(depot, task, 1);
+  for await (const { key, value } of entriesOf(kv, { gte, lt: prefixSuccessor(gte)! })) {
+    visit(new Uint8Array(key.subarray(9)), new Uint8Array(value));
+  }
+}
+
+async function* entriesOf(kv: Kv, range: KvRange): AsyncGenerator<KvEntry> {
+  let { gte } = range;
+  for (;;) {
+    const page = await kv.range({ gte, lt: range.lt, limit: pageEntries });
+    yield* page;
+    if (page.length < pageEntries) return;
+    gte = concatBytes(page.at(-1)!.key, Uint8Array.of(0));
+  }
+}

@@ -1,0 +1,272 @@
+// One depot partition: gives offsets, carries records into the replog, and lets them be read once they are applied.
+//
+//   startOffset ≤ copied ≤ endOffset (applied) ≤ appendEnd
+// A record is in memory from its append until it has been copied into the partition's files (1 MB, or with the next flush); the newest ones stay a while longer for
+// readers that are near the end. Copied bytes are synced only before the log lets go of their entries (replication/flush.ts).
+import { assert } from "../base/assert.ts";
+import { RamaError } from "../base/errors.ts";
+import { type AppendToken, appendEntryHeader, DEPOT_APPEND, type DepotAppend } from "./append-entry.ts";
+import type { DedupeTable } from "./dedupe.ts";
+import { type DepotSegments, type RecordRun, type RecordView, viewRecords } from "./segments.ts";
+
+const copyBytes = 1024 * 1024;
+/** Copied records that stay in memory: one to two reads of a topology that keeps up. */
+const defaultKeptBytes = 256 * 1024;
+
+/** The part of `replication/replog.ts` that a partition needs. */
+export interface AppendTarget {
+  append(kind: number, parts: readonly Uint8Array[], onApply: () => void): number;
+}
+
+export interface AppendedAt {
+  /** Of the first record. */
+  readonly offset: number;
+  readonly duplicate: boolean;
+}
+
+/** A run in memory; `bytes`, `start` and `end` as `viewRecords` wants them. */
+interface Chunk extends RecordRun {
+  readonly bytes: Uint8Array;
+  readonly start: 0;
+  readonly end: number;
+}
+
+export interface DepotPartitionOptions {
+  /** Number in the store's catalogue. */
+  readonly depot: number;
+  readonly name: string;
+  readonly task: number;
+  readonly segments: DepotSegments;
+  readonly dedupe: DedupeTable;
+  readonly keptBytes?: number;
+}
+
+export class DepotPartition {
+  readonly depot: number;
+  readonly name: string;
+  readonly task: number;
+  readonly segments: DepotSegments;
+  readonly dedupe: DedupeTable;
+  readonly #keptBytes: number;
+  /** Oldest first, without gap up to `appendEnd`; those before `#uncopied` are in the files too. */
+  #chunks: Chunk[] = [];
+  #uncopied = 0;
+  /** Bytes of the chunks before, and from `#uncopied` on as far as they are applied. */
+  #copiedBytes = 0;
+  #uncopiedBytes = 0;
+  #appliedChunks = 0;
+  #start: number;
+  #end: number;
+  #appendEnd: number;
+  #lastMs: number;
+  /** What waits for the append with that first offset, besides its own `onApplied`. */
+  readonly #waiters = new Map<number, (() => void)[]>();
+  /** Changed since the last `changesTaken`. */
+  changed = false;
+
+  constructor(options: DepotPartitionOptions) {
+    this.depot = options.depot;
+    this.name = options.name;
+    this.task = options.task;
+    this.segments = options.segments;
+    this.dedupe = options.dedupe;
+    this.#keptBytes = options.keptBytes ?? defaultKeptBytes;
+    this.#start = options.segments.start;
+    this.#end = options.segments.end;
+    this.#appendEnd = options.segments.end;
+    this.#lastMs = options.segments.lastMs;
+  }
+
+  /** Offset of the oldest record that can be read. */
+  get startOffset(): number {
+    return this.#start;
+  }
+
+  /** Offset behind the last applied record. */
+  get endOffset(): number {
+    return this.#end;
+  }
+
+  /** Offset behind the last record, applied or not. */
+  get appendEnd(): number {
+    return this.#appendEnd;
+  }
+
+  /** Bytes of the files and of what is not copied. */
+  get bytes(): number {
+    return this.segments.bytes + this.#uncopiedBytes;
+  }
+
+  get uncopiedBytes(): number {
+    return this.#uncopiedBytes;
+  }
+
+  /**
+   * Appends `count` records, each as length u32 and value bytes, as one entry of the replog. Colocated topologies may run on them at once; readers see them once
+   * they are applied. With the token of an earlier append nothing is stored: `duplicate` and the first offset, and `onApplied` as soon as that append is applied
+   * (at once when it is). The bytes are kept and must not change. APPEND_OUTCOME_UNKNOWN: the token is older than what is remembered.
+   */
+  append(
+    replog: AppendTarget,
+    records: Uint8Array,
+    count: number,
+    token: AppendToken | null,
+    nowMs: number,
+    onApplied: () => void,
+  ): AppendedAt {
+    if (token !== null) {
+      const known = this.dedupe.find(token.client, token.seq, nowMs);
+      if (known !== undefined) {
+        this.#whenApplied(known, onApplied);
+        return { offset: known, duplicate: true };
+      }
+    }
+    const offset = this.#appendEnd;
+    // Append times never fall, so that they can be searched; the clock may.
+    const appendMs = Math.max(this.#lastMs, Math.floor(nowMs));
+    const header = appendEntryHeader({ depot: this.depot, task: this.task, count, offset, appendMs, token });
+    const end = offset + count;
+    replog.append(DEPOT_APPEND, [header, records], () => {
+      this.#apply(offset, end);
+      onApplied();
+    });
+    if (token !== null) this.dedupe.record(token.client, token.seq, offset, appendMs);
+    this.#add(offset, count, appendMs, ownBytes(records));
+    return { offset, duplicate: false };
+  }
+
+  /** An append that is in the log already: recovery, followers. One that is in the files counts for its token only. */
+  applyEntry(append: DepotAppend): void {
+    const { offset, count, appendMs, token, records } = append;
+    this.changed = true;
+    if (token !== null) this.dedupe.record(token.client, token.seq, offset, appendMs);
+    if (offset < this.#end) {
+      assert(offset + count <= this.#end, `${this.name} ${this.task}: entry at ${offset} reaches past ${this.#end}`);
+      return;
+    }
+    if (offset !== this.#end || this.#appendEnd !== this.#end) {
+      const message = `${this.name}, task ${this.task}: the log goes on at offset ${offset}, the partition ends at ${this.#end}`;
+      throw new RamaError("STORE_CORRUPT", message, { depot: this.name, task: this.task, offset });
+    }
+    this.#add(offset, count, appendMs, records);
+    this.#apply(offset, offset + count);
+  }
+
+  /**
+   * Views of the records of [from, to), in order, until they have `maxBytes`, one at least. The bytes must not be changed and may be kept. OFFSET_OUT_OF_RANGE when
+   * the range is not within [startOffset, endOffset].
+   */
+  read(from: number, to: number, maxBytes: number): RecordView[] {
+    if (!(from >= this.#start && from <= to && to <= this.#end)) throw this.#outOfRange(from, to);
+    const views: RecordView[] = [];
+    let offset = from;
+    let left = maxBytes;
+    const memoryStart = this.#chunks[0]?.offset ?? this.#appendEnd;
+    if (offset < memoryStart && offset < to) {
+      this.segments.read(offset, Math.min(to, memoryStart), left, views);
+      for (const view of views) left -= view.end - view.start;
+      offset = views.at(-1)!.offset + 1;
+      if (offset < memoryStart) return views;
+    }
+    for (let at = this.#chunkAt(offset); offset < to && left > 0; at++) {
+      const before = views.length;
+      viewRecords(this.#chunks[at]!, offset, to, left, views);
+      for (let i = before; i < views.length; i++) left -= views[i]!.end - views[i]!.start;
+      if (views.length > before) offset = views.at(-1)!.offset + 1;
+    }
+    return views;
+  }
+
+  /** Epoch milliseconds. OFFSET_OUT_OF_RANGE. */
+  appendTimeOf(offset: number): number {
+    if (!(offset >= this.#start && offset < this.#end)) throw this.#outOfRange(offset, offset + 1);
+    const chunk = this.#chunks[this.#chunkAt(offset)];
+    return chunk !== undefined && chunk.offset <= offset ? chunk.appendMs : this.segments.appendTimeOf(offset);
+  }
+
+  /** Offset of the first record that was appended at `ms` (epoch milliseconds) or later; `endOffset` when there is none. */
+  offsetAfterTimestamp(ms: number): number {
+    const memoryStart = this.#chunks[0]?.offset ?? this.#appendEnd;
+    if (memoryStart > this.#start && this.segments.lastMs >= ms) {
+      const found = this.segments.offsetAfter(ms);
+      if (found < memoryStart) return Math.max(found, this.#start);
+    }
+    for (const chunk of this.#chunks) if (chunk.appendMs >= ms) return Math.min(chunk.offset, this.#end);
+    return this.#end;
+  }
+
+  /** Puts what is applied into the files; their bytes are durable after `segments.sync()`. */
+  copy(): void {
+    if (this.#uncopied === this.#appliedChunks) return;
+    const runs = this.#chunks.slice(this.#uncopied, this.#appliedChunks);
+    this.segments.append(runs);
+    this.#uncopied = this.#appliedChunks;
+    this.#copiedBytes += this.#uncopiedBytes;
+    this.#uncopiedBytes = 0;
+    this.#forgetCopied();
+  }
+
+  #add(offset: number, count: number, appendMs: number, records: Uint8Array): void {
+    this.#chunks.push({ offset, count, appendMs, records, bytes: records, start: 0, end: records.length });
+    this.#appendEnd = offset + count;
+    this.#lastMs = appendMs;
+  }
+
+  #apply(offset: number, end: number): void {
+    assert(offset === this.#end, `${this.name} ${this.task}: applied at ${offset}, end ${this.#end}`);
+    this.#end = end;
+    this.changed = true;
+    this.#uncopiedBytes += this.#chunks[this.#appliedChunks]!.end;
+    this.#appliedChunks++;
+    if (this.#waiters.size > 0) this.#wake(offset);
+    if (this.#uncopiedBytes >= copyBytes) this.copy();
+  }
+
+  #whenApplied(offset: number, onApplied: () => void): void {
+    if (offset < this.#end) {
+      onApplied();
+      return;
+    }
+    const waiters = this.#waiters.get(offset);
+    if (waiters === undefined) this.#waiters.set(offset, [onApplied]);
+    else waiters.push(onApplied);
+  }
+
+  #wake(offset: number): void {
+    const waiters = this.#waiters.get(offset);
+    this.#waiters.delete(offset);
+    for (const waiter of waiters ?? []) waiter();
+  }
+
+  #forgetCopied(): void {
+    let count = 0;
+    while (count < this.#uncopied && this.#copiedBytes > this.#keptBytes)
+      this.#copiedBytes -= this.#chunks[count++]!.end;
+    if (count === 0) return;
+    this.#chunks = this.#chunks.slice(count);
+    this.#uncopied -= count;
+    this.#appliedChunks -= count;
+  }
+
+  #chunkAt(offset: number): number {
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#chunks[middle]!.offset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(0, low - 1);
+  }
+
+  #outOfRange(from: number, to: number): RamaError {
+    const message = `${this.name}, partition ${this.task}: [${from}, ${to}) is not within [${this.#start}, ${this.#end}]`;
+    const facts = { depot: this.name, task: this.task, from, to, startOffset: this.#start, endOffset: this.#end };
+    return new RamaError("OFFSET_OUT_OF_RANGE", message, facts);
+  }
+}
+
+/** A few records of a large receive buffer would keep all of it. */
+function ownBytes(records: Uint8Array): Uint8Array {
+  return records.length * 4 < records.buffer.byteLength ? records.slice() : records;
+}

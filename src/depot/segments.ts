@@ -1,0 +1,475 @@
+// The segment files of one depot partition: committed records, oldest first. Written lazily by `partition.ts` out of what the log has made durable; they need no
+// sync of their own until the log lets go. Little-endian.
+//
+//   file    := header (32 bytes) | block*
+//   header  := "RAMADEP1" | offset of the first record f64 | 12 zero bytes | crc32 u32 of the 28 bytes before
+//   block   := length u32 | crc32 u32 | first offset u48 | count u32 | append time u48 | record*        crc (IEEE) and length cover what follows them
+//   record  := length u32 | value[length]
+// A file's name is the offset of its first record; one file ends where the next one begins. How far they count stands in the Kv (depot-state.ts): what lies behind
+// was not synced, is cut off at open and copied again from the log. Example, one record "a" at offset 5, time 1000:
+//   16000000 xxxxxxxx 050000000000 01000000 e80300000000 02000000 xx xx
+//
+// The index of a file (a block about every 64 KB: offset, append time, position) is in memory: made while writing, else by walking the block headers
+// when the file is first read, 5 ms for 16 MB.
+import { RamaError } from "../base/errors.ts";
+import type { Disk, DiskFile } from "../storage/disk.ts";
+import { getU48, lengthAt, putU48 } from "./append-entry.ts";
+
+const MAGIC = "RAMADEP1";
+export const DEPOT_HEADER_BYTES = 32;
+export const BLOCK_HEADER_BYTES = 24;
+const COUNTED_HEADER_BYTES = 16;
+const indexEveryBytes = 64 * 1024;
+const scanWindowBytes = 1024 * 1024;
+const readWindowBytes = 128 * 1024;
+const defaultSegmentSizeBytes = 16 * 1024 * 1024;
+/** Open files of one partition besides the one that is written. */
+const openReadersMax = 2;
+
+export const depotSegmentName = (firstOffset: number): string => `${String(firstOffset).padStart(16, "0")}.depot`;
+export const depotSegmentOffset = (name: string): number | undefined =>
+  /^\d{16}\.depot$/.test(name) ? Number(name.slice(0, 16)) : undefined;
+
+/** A record where it lies: its value is [start, end) of `bytes`. */
+export interface RecordView {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Records with one append time, one behind the other. */
+export interface RecordRun {
+  readonly offset: number;
+  readonly count: number;
+  readonly appendMs: number;
+  readonly records: Uint8Array;
+}
+
+/** How far the files count. */
+export interface FileMark {
+  /** Offset behind the last record in the files. */
+  readonly end: number;
+  /** First offset of the newest file, its length, and where its last block begins. */
+  readonly file: number;
+  readonly length: number;
+  readonly lastBlock: number;
+}
+
+interface IndexEntry {
+  readonly offset: number;
+  readonly appendMs: number;
+  readonly position: number;
+}
+
+interface DepotFile {
+  readonly firstOffset: number;
+  readonly path: string;
+  length: number;
+  index: IndexEntry[] | undefined;
+  unsynced: boolean;
+}
+
+export class DepotSegments {
+  readonly #disk: Disk;
+  readonly #dir: string;
+  readonly #segmentSizeBytes: number;
+  readonly #files: DepotFile[] = [];
+  readonly #readers = new Map<DepotFile, DiskFile>();
+  #writer: DiskFile | undefined;
+  #end = 0;
+  #lastBlock = 0;
+  #lastMs = 0;
+  #namesUnsynced = false;
+  #made = false;
+
+  constructor(options: { disk: Disk; dir: string; segmentSizeBytes?: number }) {
+    this.#disk = options.disk;
+    this.#dir = options.dir;
+    this.#segmentSizeBytes = options.segmentSizeBytes ?? defaultSegmentSizeBytes;
+  }
+
+  /** Takes the files as far as the mark says, checks their end, and removes the rest. */
+  open(mark: FileMark | undefined): void {
+    const names = this.#disk.list(this.#dir);
+    this.#made = names.length > 0;
+    for (const name of names) {
+      const firstOffset = depotSegmentOffset(name);
+      const path = `${this.#dir}/${name}`;
+      if (firstOffset === undefined || mark === undefined || firstOffset > mark.file) this.#disk.remove(path);
+      else this.#files.push({ firstOffset, path, length: this.#disk.size(path), index: undefined, unsynced: false });
+    }
+    if (mark === undefined) return;
+    const newest = this.#files.at(-1);
+    if (newest?.firstOffset !== mark.file)
+      throw this.#corrupt(`${this.#dir}/${depotSegmentName(mark.file)}`, 0, "is missing");
+    if (newest.length < mark.length)
+      throw this.#corrupt(newest.path, newest.length, `is shorter than ${mark.length} bytes`);
+    this.#end = mark.end;
+    this.#lastBlock = mark.lastBlock;
+    if (newest.length > mark.length) {
+      const file = this.#disk.open(newest.path, "write");
+      file.truncate(mark.length);
+      file.datasyncSync();
+      file.close();
+      newest.length = mark.length;
+    }
+    const last = this.#block(
+      this.#read(newest, mark.lastBlock, mark.length - mark.lastBlock),
+      0,
+      newest.path,
+      mark.lastBlock,
+    );
+    if (last.offset + last.count !== mark.end)
+      throw this.#corrupt(newest.path, mark.lastBlock, "ends at another offset");
+    this.#lastMs = last.appendMs;
+  }
+
+  /** Offset of the first record in the files; equals `end` when they hold none. */
+  get start(): number {
+    return this.#files[0]?.firstOffset ?? this.#end;
+  }
+
+  get end(): number {
+    return this.#end;
+  }
+
+  get bytes(): number {
+    let sum = 0;
+    for (const file of this.#files) sum += file.length;
+    return sum;
+  }
+
+  /** Append time of the last record. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
+  get mark(): FileMark | undefined {
+    const newest = this.#files.at(-1);
+    if (newest === undefined) return undefined;
+    return { end: this.#end, file: newest.firstOffset, length: newest.length, lastBlock: this.#lastBlock };
+  }
+
+  get unsynced(): boolean {
+    return this.#namesUnsynced || this.#files.some((file) => file.unsynced);
+  }
+
+  /** Appends runs that follow one another; those with one append time become one block. */
+  append(runs: readonly RecordRun[]): void {
+    let from = 0;
+    while (from < runs.length) {
+      const newest = this.#files.at(-1);
+      const file =
+        newest === undefined || newest.length >= this.#segmentSizeBytes ? this.#nextFile(runs[from]!.offset) : newest;
+      let bytes = 0;
+      let to = from;
+      while (to < runs.length && file.length + bytes < this.#segmentSizeBytes) {
+        bytes += BLOCK_HEADER_BYTES + runs[to]!.records.length;
+        to++;
+      }
+      this.#write(file, runs, from, to, bytes);
+      from = to;
+    }
+  }
+
+  #write(file: DepotFile, runs: readonly RecordRun[], from: number, to: number, bytesMax: number): void {
+    const bytes = new Uint8Array(bytesMax);
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    for (let i = from; i < to; ) {
+      const { offset, appendMs } = runs[i]!;
+      const blockAt = at;
+      let count = 0;
+      at += BLOCK_HEADER_BYTES;
+      do {
+        bytes.set(runs[i]!.records, at);
+        at += runs[i]!.records.length;
+        count += runs[i]!.count;
+        i++;
+      } while (i < to && runs[i]!.appendMs === appendMs && at - blockAt < indexEveryBytes);
+      view.setUint32(blockAt, at - blockAt - 8, true);
+      putU48(view, blockAt + 8, offset);
+      view.setUint32(blockAt + 14, count, true);
+      putU48(view, blockAt + 18, appendMs);
+      view.setUint32(blockAt + 4, Bun.hash.crc32(bytes.subarray(blockAt + 8, at)), true);
+      this.#lastBlock = file.length + blockAt;
+      this.#lastMs = appendMs;
+      this.#end = offset + count;
+      addToIndex(file.index, { offset, appendMs, position: this.#lastBlock });
+    }
+    file.unsynced = true;
+    this.#writer ??= this.#disk.open(file.path, "write");
+    this.#writer.write(bytes.subarray(0, at), file.length);
+    file.length += at;
+  }
+
+  #nextFile(firstOffset: number): DepotFile {
+    this.#writer?.close();
+    if (!this.#made) this.#disk.mkdir(this.#dir);
+    this.#made = true;
+    const path = `${this.#dir}/${depotSegmentName(firstOffset)}`;
+    const header = new Uint8Array(DEPOT_HEADER_BYTES);
+    const view = new DataView(header.buffer);
+    for (let i = 0; i < 8; i++) header[i] = MAGIC.charCodeAt(i);
+    view.setFloat64(8, firstOffset, true);
+    view.setUint32(28, Bun.hash.crc32(header.subarray(0, 28)), true);
+    this.#writer = this.#disk.open(path, "upsert");
+    this.#writer.truncate(0);
+    this.#writer.write(header, 0);
+    this.#namesUnsynced = true;
+    const file: DepotFile = { firstOffset, path, length: DEPOT_HEADER_BYTES, index: [], unsynced: true };
+    this.#files.push(file);
+    return file;
+  }
+
+  /** Makes everything written so far durable. */
+  async sync(): Promise<void> {
+    const files = this.#files.filter((file) => file.unsynced);
+    for (const file of files) {
+      file.unsynced = false;
+      const isNewest = file === this.#files.at(-1) && this.#writer !== undefined;
+      const handle = isNewest ? this.#writer! : this.#disk.open(file.path, "write");
+      await handle.datasync();
+      if (!isNewest) handle.close();
+    }
+    if (!this.#namesUnsynced) return;
+    this.#namesUnsynced = false;
+    this.#disk.syncDir(this.#dir);
+  }
+
+  /** Adds views of the records of [from, to) to `into` until they have `maxBytes`, one at least. */
+  read(from: number, to: number, maxBytes: number, into: RecordView[]): void {
+    let offset = from;
+    let left = maxBytes;
+    let at = this.#fileAt(from);
+    while (offset < to && left > 0) {
+      const file = this.#files[at]!;
+      const last = into.length;
+      const start = this.#indexAt(file, offset);
+      offset = this.#readFile(file, start, offset, to, left, into);
+      for (let i = last; i < into.length; i++) left -= into[i]!.end - into[i]!.start;
+      at++;
+    }
+  }
+
+  #readFile(file: DepotFile, position: number, from: number, to: number, maxBytes: number, into: RecordView[]): number {
+    let at = position;
+    let offset = from;
+    let left = maxBytes;
+    while (at < file.length && offset < to && left > 0) {
+      let window = this.#read(file, at, Math.min(file.length - at, readWindowBytes));
+      const first = 8 + lengthAt(window, 0);
+      if (first > window.length) window = this.#read(file, at, first);
+      let inWindow = 0;
+      while (offset < to && left > 0 && inWindow + BLOCK_HEADER_BYTES <= window.length) {
+        const end = inWindow + 8 + lengthAt(window, inWindow);
+        if (end > window.length && inWindow > 0) break;
+        const block = this.#block(window, inWindow, file.path, at + inWindow);
+        if (block.offset + block.count > offset) {
+          const before = into.length;
+          viewRecords(block, offset, to, left, into);
+          for (let i = before; i < into.length; i++) left -= into[i]!.end - into[i]!.start;
+          if (into.length > before) offset = into.at(-1)!.offset + 1;
+        }
+        inWindow = end;
+      }
+      if (inWindow === 0) throw this.#corrupt(file.path, at, "is cut short");
+      at += inWindow;
+    }
+    return offset;
+  }
+
+  appendTimeOf(offset: number): number {
+    const file = this.#files[this.#fileAt(offset)]!;
+    let at = this.#indexAt(file, offset);
+    for (;;) {
+      const block = this.#header(file, at);
+      if (offset < block.offset + block.count) return block.appendMs;
+      at = block.next;
+    }
+  }
+
+  /** Offset of the first record with an append time of `ms` or later; `end` when there is none. */
+  offsetAfter(ms: number): number {
+    if (this.#lastMs < ms || this.#files.length === 0) return this.#end;
+    let at = this.#files.length - 1;
+    while (at > 0 && this.#header(this.#files[at]!, DEPOT_HEADER_BYTES).appendMs >= ms) at--;
+    for (; at < this.#files.length; at++) {
+      const file = this.#files[at]!;
+      let position = DEPOT_HEADER_BYTES;
+      for (const entry of this.#indexOf(file)) if (entry.appendMs < ms) position = entry.position;
+      while (position < file.length) {
+        const block = this.#header(file, position);
+        if (block.appendMs >= ms) return block.offset;
+        position = block.next;
+      }
+    }
+    return this.#end;
+  }
+
+  /** Removes whole files below `offset`, never the newest. */
+  trim(offset: number): void {
+    while (this.#files.length > 1 && this.#files[1]!.firstOffset <= offset) {
+      const file = this.#files.shift()!;
+      this.#readers.get(file)?.close();
+      this.#readers.delete(file);
+      this.#disk.remove(file.path);
+      this.#namesUnsynced = true;
+    }
+  }
+
+  close(): void {
+    this.#writer?.close();
+    this.#writer = undefined;
+    for (const reader of this.#readers.values()) reader.close();
+    this.#readers.clear();
+  }
+
+  #fileAt(offset: number): number {
+    let low = 0;
+    let high = this.#files.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#files[middle]!.firstOffset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  #indexAt(file: DepotFile, offset: number): number {
+    const index = this.#indexOf(file);
+    let low = 0;
+    let high = index.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (index[middle]!.offset <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? DEPOT_HEADER_BYTES : index[low - 1]!.position;
+  }
+
+  #indexOf(file: DepotFile): IndexEntry[] {
+    if (file.index !== undefined) return file.index;
+    const index: IndexEntry[] = [];
+    let offset = file.firstOffset;
+    let position = DEPOT_HEADER_BYTES;
+    let window: Uint8Array = new Uint8Array(0);
+    let windowAt = 0;
+    while (position < file.length) {
+      if (position + BLOCK_HEADER_BYTES > windowAt + window.length) {
+        window = this.#read(file, position, Math.min(scanWindowBytes, file.length - position));
+        windowAt = position;
+      }
+      const block = headerOf(window, position - windowAt, position);
+      if (block === undefined || block.offset !== offset || block.next > file.length) {
+        throw this.#corrupt(file.path, position, "holds no block of the next offset");
+      }
+      addToIndex(index, { offset, appendMs: block.appendMs, position });
+      offset += block.count;
+      position = block.next;
+    }
+    const next = this.#files[this.#files.indexOf(file) + 1];
+    if (offset !== (next?.firstOffset ?? this.#end))
+      throw this.#corrupt(file.path, position, `ends at offset ${offset}`);
+    file.index = index;
+    return index;
+  }
+
+  #header(file: DepotFile, position: number): BlockHeader {
+    const header = headerOf(this.#read(file, position, BLOCK_HEADER_BYTES), 0, position);
+    if (header === undefined) throw this.#corrupt(file.path, position, "holds no block");
+    return header;
+  }
+
+  /** Checks the block at `at` of `bytes` as a whole. */
+  #block(bytes: Uint8Array, at: number, path: string, position: number): Block {
+    const header = headerOf(bytes, at, position);
+    const end = header === undefined ? 0 : at + header.next - position;
+    if (
+      header === undefined ||
+      end > bytes.length ||
+      Bun.hash.crc32(bytes.subarray(at + 8, end)) !== lengthAt(bytes, at + 4)
+    ) {
+      throw this.#corrupt(path, position, "is damaged");
+    }
+    const { offset, count, appendMs } = header;
+    return { offset, count, appendMs, bytes, start: at + BLOCK_HEADER_BYTES, end };
+  }
+
+  #read(file: DepotFile, position: number, length: number): Uint8Array {
+    if (file === this.#files.at(-1) && this.#writer !== undefined) return this.#writer.read(position, length);
+    let reader = this.#readers.get(file);
+    if (reader === undefined) {
+      for (const [other, handle] of this.#readers) {
+        if (this.#readers.size < openReadersMax) break;
+        this.#readers.delete(other);
+        handle.close();
+      }
+      reader = this.#disk.open(file.path, "read");
+      this.#readers.set(file, reader);
+    }
+    return reader.read(position, length);
+  }
+
+  #corrupt(path: string, position: number, what: string): RamaError {
+    return new RamaError("STORE_CORRUPT", `${path} ${what} (byte ${position})`, { path, position });
+  }
+}
+
+/** A block whose crc is right; its records are [start, end) of `bytes`. */
+interface Block {
+  readonly offset: number;
+  readonly count: number;
+  readonly appendMs: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+interface BlockHeader {
+  readonly offset: number;
+  readonly count: number;
+  readonly appendMs: number;
+  /** Where the next block begins. */
+  readonly next: number;
+}
+
+/** undefined: no block header can stand there. `position`: where `at` is in the file. */
+export function headerOf(bytes: Uint8Array, at: number, position: number): BlockHeader | undefined {
+  if (at + BLOCK_HEADER_BYTES > bytes.length) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, BLOCK_HEADER_BYTES);
+  const length = view.getUint32(0, true);
+  if (length < COUNTED_HEADER_BYTES) return undefined;
+  return {
+    offset: getU48(view, 8),
+    count: view.getUint32(14, true),
+    appendMs: getU48(view, 18),
+    next: position + 8 + length,
+  };
+}
+
+function addToIndex(index: IndexEntry[] | undefined, entry: IndexEntry): void {
+  const last = index?.at(-1);
+  if (last === undefined || entry.position - last.position >= indexEveryBytes) index?.push(entry);
+}
+
+/** Adds views of those records of a run that are in [from, to), until they have `maxBytes`. */
+export function viewRecords(
+  run: { offset: number; count: number; bytes: Uint8Array; start: number; end: number },
+  from: number,
+  to: number,
+  maxBytes: number,
+  into: RecordView[],
+): void {
+  let at = run.start;
+  let left = maxBytes;
+  const end = Math.min(to, run.offset + run.count);
+  for (let offset = run.offset; offset < end && left > 0; offset++) {
+    const start = at + 4;
+    at = start + lengthAt(run.bytes, at);
+    if (offset < from) continue;
+    into.push({ offset, bytes: run.bytes, start, end: at });
+    left -= at - start;
+  }
+}
