@@ -1,5 +1,5 @@
-// REST over the depots, PStates and queries of running modules (cluster.md 8): POST with a JSON body, answers in plain JSON. One of these is mounted by each
-// supervisor; a module that has no worker on the node is answered with a redirect that the caller of `restApp` provides.
+// REST over the depots, PStates and queries of running modules (cluster.md 8): POST with a JSON body, answers in plain JSON. Mounted by each supervisor, which
+// answers with a redirect itself where it has no worker of the module.
 //
 //   POST /rest/:module/depot/:depot/append      {"data": …, "ackLevel": "ack" | "appendAck" | "none"} → ack returns by topology
 //   POST /rest/:module/pstate/:pstate/select    JSON path → list of values
@@ -15,17 +15,19 @@ import { opNamed } from "../dataflow/ops.ts";
 import { isPlainObject } from "../base/values.ts";
 import { type JsonPath, pathOfJson } from "../paths/json-path.ts";
 import { errorResponse } from "./error-response.ts";
+import type { HttpApp } from "./views.ts";
 
 export interface RestOptions {
-  readonly client: Pick<ClusterClient, "clusterDepot" | "clusterPState" | "clusterQuery">;
-  /** The answer when the module is to be asked elsewhere; undefined to serve it here. */
-  readonly redirect: (request: Request, moduleName: string) => Promise<Response | undefined>;
-  /** limit.http.body.bytes */
-  readonly bodyBytesMax: number;
+  /** limit.http.body.bytes; default 20 MB. */
+  readonly bodyBytesMax?: number;
 }
 
-export function restApp(options: RestOptions): Hono {
-  const { client } = options;
+type RestClient = Pick<ClusterClient, "clusterDepot" | "clusterPState" | "clusterQuery">;
+
+const defaultBodyBytesMax = 20 * 1024 * 1024;
+
+export function restApp(client: RestClient, options: RestOptions = {}): HttpApp {
+  const { bodyBytesMax = defaultBodyBytesMax } = options;
   const app = new Hono();
   app.onError((error) => errorResponse(error));
   app.notFound((c) => {
@@ -36,11 +38,8 @@ export function restApp(options: RestOptions): Hono {
   /** A POST to `path` with what `run` answers for the decoded module, object and body. */
   function post(path: string, run: (moduleName: string, object: string, body: unknown) => Promise<unknown>): void {
     app.post(path, async (c) => {
-      const moduleName = param(c, "module");
-      const elsewhere = await options.redirect(c.req.raw, moduleName);
-      if (elsewhere !== undefined) return elsewhere;
-      const body = await readBody(c, options.bodyBytesMax);
-      const answer = await run(moduleName, param(c, "object"), body);
+      const body = await readBody(c, bodyBytesMax);
+      const answer = await run(param(c, "module"), param(c, "object"), body);
       return c.body(jsonText(answer), 200, { "content-type": "application/json" });
     });
   }
@@ -64,7 +63,7 @@ export function restApp(options: RestOptions): Hono {
       throw new RamaError("BAD_ARGUMENTS", "the body must be the list of the query's arguments");
     return client.clusterQuery(moduleName, query).invoke(...body);
   });
-  return app;
+  return (request) => app.fetch(request);
 }
 
 function param(c: Context, name: string): string {

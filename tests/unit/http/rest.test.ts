@@ -5,8 +5,8 @@ import { restApp } from "../../../src/http/rest.ts";
 import { Path } from "../../../src/paths/path.ts";
 
 const asked: unknown[][] = [];
-const app = restApp({
-  client: {
+const app = restApp(
+  {
     clusterDepot: (module: any, depot: string) =>
       ({
         append: async (...args: unknown[]) => {
@@ -32,19 +32,14 @@ const app = restApp({
         },
       }) as any,
   },
-  redirect: async (_request, module) =>
-    module === "Elsewhere"
-      ? new Response(null, {
-          status: 308,
-          headers: { Location: "http://other:1/", "Supervisor-Locations": '["other:1"]' },
-        })
-      : undefined,
-  bodyBytesMax: 1000,
-});
+  { bodyBytesMax: 1000 },
+);
 
 async function post(path: string, body: string): Promise<{ status: number; json: any }> {
-  const response = await app.request(path, { method: "POST", body, headers: { "content-type": "text/plain" } });
-  return { status: response.status, json: response.status === 308 ? null : await response.json() };
+  const response = await app(
+    new Request(`http://node${path}`, { method: "POST", body, headers: { "content-type": "text/plain" } }),
+  );
+  return { status: response.status, json: await response.json() };
 }
 
 test("append takes data and level and answers with ack returns", async () => {
@@ -92,11 +87,5 @@ test("errors carry code, message, advice and whether to try again, with the stat
     status: 413,
     json: { code: "TOO_LARGE" },
   });
-  expect((await app.request("/rest/M/depot/*d/append")).status).toBe(404);
-});
-
-test("a module that is elsewhere is redirected", async () => {
-  const response = await app.request("/rest/Elsewhere/depot/*d/append", { method: "POST", body: "{}" });
-  expect(response.status).toBe(308);
-  expect(JSON.parse(response.headers.get("Supervisor-Locations")!)).toEqual(["other:1"]);
+  expect((await app(new Request("http://node/rest/M/depot/*d/append"))).status).toBe(404);
 });
