@@ -53,7 +53,7 @@ export class StoredList extends IndexedList {
   set(index: number, value: unknown): void {
     const [first, size] = this.#extent();
     if (!Number.isInteger(index) || index < 0 || index >= size) throw outside(index, size);
-    this.place.view.partition.validator.begin(index);
+    this.place.view.partition.validator.begin(index, this.place.structure);
     this.#put(first + index, value);
   }
 
@@ -114,7 +114,7 @@ export class StoredList extends IndexedList {
     if (grow < 0 && element.holds) this.#noteIds(first + from + kept, first + to, lost);
     const start = grow === 0 ? first : this.#shift(first, size, from + kept, grow);
     for (let i = 0; i < elements.length; i++) {
-      validator.begin(from + i);
+      validator.begin(from + i, this.place.structure);
       this.#put(start + from + i, elements[i]);
     }
     if (lost.size > 0) this.#drop(this.place.structure.metaNode(), lost, new Map());

@@ -67,7 +67,7 @@ export class StoredMap extends IndexedMap {
 
   #setChecked(structure: Structure, key: unknown, value: unknown): void {
     const { validator } = this.place.view.partition;
-    validator.begin(key);
+    validator.begin(key, structure);
     const type = structure.type!;
     const stored = type.key.check(key);
     const element =

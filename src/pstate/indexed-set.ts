@@ -22,7 +22,7 @@ export class StoredSet extends IndexedSet {
 
   add(element: unknown): void {
     const { view, structure } = this.place;
-    view.partition.validator.begin(element);
+    view.partition.validator.begin(element, structure);
     const type = structure.type!;
     const node = structure.node(type.key.check(element));
     const added = type.tracked && structure.currentOf(node) === undefined;

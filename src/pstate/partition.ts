@@ -280,7 +280,7 @@ class LeafRoot implements PathRoot {
 
   set(value: unknown): void {
     const { partition } = this.#view;
-    partition.validator.trail.length = 0;
+    partition.validator.beginRoot();
     const type = (partition.type as { value: { check(value: unknown): unknown } }).value;
     const stored = type.check(value);
     if (partition.root.current === UNKNOWN) this.#view.valueOf(partition.root);
@@ -312,7 +312,7 @@ class StructureRoot implements PathRoot {
     const { partition } = this.#view;
     if (value instanceof StoredMap && value.place.view.partition === partition && value.place.slot === undefined)
       return;
-    partition.validator.trail.length = 0;
+    partition.validator.beginRoot();
     const entries = value instanceof Map ? [...value] : isPlainObject(value) ? Object.entries(value) : undefined;
     if (entries === undefined && value !== null && value !== undefined)
       throw partition.validator.mismatch("Map", value);

@@ -29,6 +29,8 @@ interface Page {
   readonly to: string;
   readonly entries: readonly PageEntry[];
   readonly flushes: number;
+  /** The last evaluation that looked at it. */
+  used: number;
 }
 
 /** A bounded range reads a few more than it needs, for those that have been deleted in memory. */
@@ -36,23 +38,79 @@ const spareEntries = 16;
 /** A page that weighs more than this part of the cache does not go into it. */
 const cacheShare = 4;
 
-const sessionPages = new WeakMap<ReadSession, Map<Partition, Map<number, Page[]>>>();
+/**
+ * What a session has loaded. Sessions may live long, so pages are kept only as long as evaluations use them: a load that follows a miss forgets the pages
+ * that the evaluation before it did not look at.
+ */
+class SessionPages {
+  readonly #pages = new Map<Partition, Map<number, Page[]>>();
+  /** Grows with each round of loads. */
+  #evaluation = 0;
+  #missed = false;
 
-function pagesOf(session: ReadSession, structure: Structure): Page[] {
-  let byPartition = sessionPages.get(session);
-  if (byPartition === undefined) {
-    byPartition = new Map();
-    sessionPages.set(session, byPartition);
+  of(structure: Structure): Page[] {
+    let byId = this.#pages.get(structure.partition);
+    if (byId === undefined) {
+      byId = new Map();
+      this.#pages.set(structure.partition, byId);
+    }
+    let pages = byId.get(structure.id);
+    if (pages === undefined) {
+      pages = [];
+      byId.set(structure.id, pages);
+    }
+    return pages;
   }
-  let byId = byPartition.get(structure.partition);
-  if (byId === undefined) {
-    byId = new Map();
-    byPartition.set(structure.partition, byId);
+
+  /** The page that goes on at `at`: contains it, or in reverse, what is just below it. */
+  find(structure: Structure, at: string, reverse: boolean): Page | undefined {
+    const pages = this.#pages.get(structure.partition)?.get(structure.id);
+    if (pages === undefined) return undefined;
+    for (let i = pages.length - 1; i >= 0; i--) {
+      const page = pages[i]!;
+      if (page.flushes < structure.evictedFlush) pages.splice(i, 1);
+      else if (reverse ? page.from < at && at <= page.to : page.from <= at && at < page.to) return page;
+    }
+    return undefined;
   }
-  let pages = byId.get(structure.id);
+
+  /** An evaluation wants [from, to): what is loaded of it stays, even if the cache covers it just now. */
+  use(structure: Structure, from: string, to: string): void {
+    const pages = this.#pages.get(structure.partition)?.get(structure.id);
+    for (const page of pages ?? []) if (page.from < to && from < page.to) page.used = this.#evaluation;
+  }
+
+  add(structure: Structure, page: Page): void {
+    page.used = this.#evaluation;
+    this.of(structure).push(page);
+  }
+
+  missed(): void {
+    this.#missed = true;
+  }
+
+  loading(): void {
+    if (!this.#missed) return;
+    this.#missed = false;
+    for (const [partition, byId] of this.#pages) {
+      for (const [id, pages] of byId) {
+        const used = pages.filter((page) => page.used === this.#evaluation);
+        if (used.length > 0) byId.set(id, used);
+        else byId.delete(id);
+      }
+      if (byId.size === 0) this.#pages.delete(partition);
+    }
+    this.#evaluation++;
+  }
+}
+
+const sessions = new WeakMap<ReadSession, SessionPages>();
+
+function pagesOf(session: ReadSession): SessionPages {
+  let pages = sessions.get(session);
   if (pages === undefined) {
-    pages = [];
-    byId.set(structure.id, pages);
+    pages = new SessionPages();
+    sessions.set(session, pages);
   }
   return pages;
 }
@@ -108,9 +166,12 @@ class Scan {
   run(from: string, to: string): void {
     const { coverage } = this.#structure;
     let [low, high] = [from, to];
+    sessions.get(this.#view.session)?.use(this.#structure, from, to);
     while (low < high && this.keys.length < this.#limit) {
       const covered = this.#reverse ? coverage.startBefore(high) : coverage.endFrom(low);
-      const page = covered === undefined ? this.#pageAt(this.#reverse ? high : low) : undefined;
+      const at = this.#reverse ? high : low;
+      const page =
+        covered === undefined ? sessions.get(this.#view.session)?.find(this.#structure, at, this.#reverse) : undefined;
       if (covered === undefined && page === undefined) {
         this.#miss(low, high);
         return;
@@ -168,23 +229,13 @@ class Scan {
     }
   }
 
-  /** The page of this session that goes on at `at`: contains it, or in reverse, what is just below it. */
-  #pageAt(at: string): Page | undefined {
-    const pages = pagesOf(this.#view.session, this.#structure);
-    for (let i = pages.length - 1; i >= 0; i--) {
-      const page = pages[i]!;
-      if (page.flushes < this.#structure.evictedFlush) pages.splice(i, 1);
-      else if (this.#reverse ? page.from < at && at <= page.to : page.from <= at && at < page.to) return page;
-    }
-    return undefined;
-  }
-
   #miss(from: string, to: string): void {
     const wanted = this.#limit - this.keys.length;
     const limit = wanted === Number.POSITIVE_INFINITY ? undefined : wanted + spareEntries;
     const { session } = this.#view;
     const structure = this.#structure;
     const reverse = this.#reverse;
+    pagesOf(session).missed();
     session.miss(() => loadPage(session, structure, { from, to, limit, reverse }));
   }
 }
@@ -196,6 +247,7 @@ async function loadPage(
 ): Promise<void> {
   const { cache, prefix, partition } = structure;
   const flushes = cache.flushes;
+  pagesOf(session).loading();
   const type = structure.type!;
   const found = await cache.kv.range({
     gte: joinOrder(prefix, wanted.from),
@@ -225,8 +277,9 @@ async function loadPage(
     to: !whole && !wanted.reverse ? `${last!.order}\0` : wanted.to,
     entries: wanted.reverse ? entries.reverse() : entries,
     flushes,
+    used: 0,
   };
-  pagesOf(session, live).push(page);
+  pagesOf(session).add(live, page);
   if (bytes * cacheShare <= cache.bytesMax) {
     live.adopt(page.from, page.to, page.entries, bytes / Math.max(1, entries.length) - 250);
   }

@@ -140,9 +140,7 @@ export class Storing {
     const structure = partition.newStructure(this.#view.writer(), type.structure!, this.#node);
     const slot = { structure: this.#node.structure, key: this.#node.key, steps };
     const handle = handleOf(this.#view, type.structure!, structure.id, slot);
-    const trail = [...partition.validator.trail];
-    fill(handle, value, (expected) => partition.validator.mismatch(expected, value));
-    partition.validator.trail.splice(0, partition.validator.trail.length, ...trail);
+    partition.validator.aside(() => fill(handle, value, (expected) => partition.validator.mismatch(expected, value)));
     return structure.id;
   }
 

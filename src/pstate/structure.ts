@@ -4,8 +4,9 @@
 // index exists from the first range on. A structure is known by its id; its object may be dropped when none of its nodes is in memory, which its
 // users notice by `gone` and ask the partition again.
 import { latin1Of } from "../base/bytes.ts";
-import { decodeKey, encodeKey, KeyWriter } from "../base/key-encoding.ts";
+import { decodedKeyEnd, decodeKey, encodeKey, KeyWriter } from "../base/key-encoding.ts";
 import { Coverage } from "./coverage.ts";
+import { HEADER_BYTES, idEnd, readId } from "./layout.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import { SortedIndex } from "./sorted-index.ts";
@@ -182,6 +183,18 @@ export class Structure {
       node.storedKey = keys.take();
     }
     return node.storedKey;
+  }
+
+  /** Keys of the elements on the way to this structure, for messages. */
+  keysAbove(): unknown[] {
+    const found: unknown[] = [];
+    let at = HEADER_BYTES + 1;
+    for (let level = 1; level < this.level; level++) {
+      readId(this.prefix, at);
+      found.push(decodeKey(this.prefix, idEnd));
+      at = decodedKeyEnd();
+    }
+    return found;
   }
 
   #joined(order: string): Uint8Array {

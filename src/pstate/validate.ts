@@ -11,11 +11,17 @@ import { isIndexed } from "../paths/indexed.ts";
 /** Deeper values are refused; the codec refuses at 400. */
 const depthMax = 380;
 
+/** A structure, as far as messages name it. */
+export interface KeysAbove {
+  keysAbove(): unknown[];
+}
+
 export class Validator {
   readonly #pstate: string;
   readonly #classes: ClassRegistry | undefined;
   /** Keys, indexes and fields on the way to the value under check. */
   readonly trail: unknown[] = [];
+  #above: KeysAbove | undefined;
   #depth = 0;
 
   constructor(pstate: string, classes: ClassRegistry | undefined) {
@@ -23,15 +29,37 @@ export class Validator {
     this.#classes = classes;
   }
 
-  /** Start of a check at the element `key` of a structure. */
-  begin(key: unknown): void {
+  /** Start of a check at the element `key` of the structure that `above` leads to. */
+  begin(key: unknown, above: KeysAbove | undefined = undefined): void {
     this.trail.length = 0;
     this.trail.push(key);
+    this.#above = above;
     this.#depth = 0;
   }
 
+  /** Start of a check of the value of a whole partition. */
+  beginRoot(): void {
+    this.trail.length = 0;
+    this.#above = undefined;
+    this.#depth = 0;
+  }
+
+  /** Checks of other elements in the middle of this one. */
+  aside(check: () => void): void {
+    const trail = [...this.trail];
+    const [above, depth] = [this.#above, this.#depth];
+    check();
+    this.trail.splice(0, this.trail.length, ...trail);
+    this.#above = above;
+    this.#depth = depth;
+  }
+
+  #path(): string {
+    return [...(this.#above?.keysAbove() ?? []), ...this.trail].map(show).join(" / ");
+  }
+
   mismatch(expected: string, value: unknown): RamaError {
-    const path = this.trail.map(show).join(" / ");
+    const path = this.#path();
     const got = describe(value);
     return new RamaError(
       "SCHEMA_MISMATCH",
@@ -86,7 +114,7 @@ export class Validator {
   }
 
   #notSerializable(what: string): RamaError {
-    const path = this.trail.map(show).join(" / ");
+    const path = this.#path();
     return new RamaError("NOT_SERIALIZABLE", `${this.#pstate} at ${path}: ${what} cannot be stored`, {
       pstate: this.#pstate,
       path,

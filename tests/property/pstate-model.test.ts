@@ -414,7 +414,7 @@ function fixedAction(r: Random, schema: SchemaNode & { kind: "fixed" }, step: Ma
   return step(
     true,
     (m) => m.set(name, value),
-    (m) => void (m[name] = modelOf(field, value)),
+    (m) => void Object.assign(m, { [name]: modelOf(field, value) }),
   );
 }
 
