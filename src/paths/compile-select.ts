@@ -12,8 +12,7 @@ const virtual: ReadonlySet<StepName> = new Set(["afterElem", "beforeElem", "befo
 export function select(g: Generator, steps: Steps, value: string, collected: string | undefined, then: Then): void {
   const [first, ...rest] = steps;
   if (first === undefined) return then(value, collected);
-  const go = (next: string, nextCollected: string | undefined = collected) =>
-    select(g, rest, next, nextCollected, then);
+  const go: Then = (next, list) => select(g, rest, next, list, then);
   if (terminals.has(first.nav))
     throw new RamaError("BAD_PATH", `${first.nav} ends transforms; it cannot stand where a path reads`);
   if (virtual.has(first.nav)) throw new RamaError("BAD_PATH", `${first.nav} navigates in transforms only`);
@@ -56,7 +55,7 @@ const loops: Partial<Record<StepName, (value: string) => string>> = {
   all: (value) => `R.elements(${value})`,
   mapVals: (value) => `R.mapVals(${value})`,
   mapKeys: (value) => `R.mapKeys(${value})`,
-  indexedVals: (value) => `R.elements(${value}).map((e, i) => [i, e])`,
+  indexedVals: (value) => `R.indexed(${value})`,
 };
 
 /** `a[i] ?? null`-like reads that may find nothing: undefined means nowhere. */

@@ -168,8 +168,8 @@ function transformKey(g: Generator, step: Step, rest: Steps, at: Place, go: Foll
     return g.line(`${out} = W.setKey(${unvoided(place)}, ${key}, ${value}, ${fixed});`);
   }
   const parent = unvoided(place);
-  const found = step.nav === "nth" ? `R.nth(${parent}, ${key})` : lookupSource(g, place, key);
-  const raw = declare(g, place.startsWith("p") ? `R.lookup(${parent}, ${key})` : found);
+  const found = place === parent ? lookupSource(g, place, key) : `R.lookup(${parent}, ${key})`;
+  const raw = declare(g, step.nav === "nth" ? `R.nth(${parent}, ${key})` : found);
   const child = declare(g, `${raw} ?? null`);
   const next = g.name("n");
   g.line(`let ${next} = ${child};`);
@@ -333,7 +333,7 @@ function distribute(g: Generator, path: Steps, at: Place, go: Follow): void {
   const changed = g.name("n");
   g.line(`let ${changed} = ${list};`);
   go({ ...at, place: list, out: changed, hint: undefined });
-  const replacement = declare(g, `${changed} === VOID || ${changed} === null ? [] : ${changed}`);
+  const replacement = declare(g, `${changed} === VOID ? [] : R.elements(${changed})`);
   const index = g.name("i");
   g.line(`let ${index} = 0;`);
   block(g, "{", () => {

@@ -84,6 +84,12 @@ export function elements(value: unknown): readonly unknown[] {
   return entries(value, "all");
 }
 
+/** `[index, element]` of a list. */
+export function indexed(value: unknown): [number, unknown][] {
+  sizeOfList(value, "indexedVals");
+  return elements(value).map((element, i) => [i, element]);
+}
+
 /** Entries of a map or plain object. */
 export function entries(value: unknown, what = "all"): [unknown, unknown][] {
   if (value === null || value === undefined) return [];
@@ -167,6 +173,8 @@ export function dynamicBounds(
 
 /** The entries of these keys that exist, in the kind of map that was found. */
 export function subMap(value: unknown, keys: unknown): unknown {
+  const mapLike = value === null || value === undefined || value instanceof Map || value instanceof IndexedMap;
+  if (!mapLike && !isFields(value)) throw badPlace("subMap", value);
   const result = new Map<unknown, unknown>();
   for (const each of elements(keys)) {
     const found = lookup(value, each, "subMap");

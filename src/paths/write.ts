@@ -359,7 +359,7 @@ function move(value: unknown, at: number, target: unknown): unknown {
 /** `[index, element]` of each element in turn; a changed index moves the element, those after it see the list as it is then. */
 export function indexedVals(value: unknown, next: Next): unknown {
   let current = value;
-  const places = elements(value).map((_, i) => i);
+  const places = Array.from({ length: sizeOfList(value, "indexedVals") }, (_, i) => i);
   for (let i = 0; i < places.length; i++) {
     const at = places[i]!;
     const pair = [at, elements(current)[at]];
