@@ -1,0 +1,129 @@
+// The worker's main thread with played engine threads: what it writes for its supervisor, what it answers, how it ends.
+import { expect, test } from "bun:test";
+import { decodeControl, encodeControl } from "../../../src/base/codec.ts";
+import { RamaError } from "../../../src/base/errors.ts";
+import { RpcClient } from "../../../src/net/rpc.ts";
+import { failureText } from "../../../src/protocol/failure.ts";
+import { GET_ROUTES, GET_VERSION } from "../../../src/protocol/table.ts";
+import { WorkerFiles } from "../../../src/roles/supervisor/worker-files.ts";
+import type { WorkerAssignment } from "../../../src/roles/worker/assignment.ts";
+import type { StartThread } from "../../../src/roles/worker/engine-handle.ts";
+import type { OpenEngine, ToEngine } from "../../../src/roles/worker/thread-messages.ts";
+import { runWorker } from "../../../src/roles/worker/worker.ts";
+import { MemoryWorld } from "../../../src/testing/platform-memory.ts";
+import { codeOf } from "../../fake-engine.ts";
+
+const assignment: WorkerAssignment = {
+  workerId: "m1-w0",
+  moduleName: "M",
+  instanceId: "m1",
+  moduleExport: "M",
+  bundlePath: "/bundle.js",
+  tasks: 8,
+  threads: 4,
+  workers: 1,
+  workerIndex: 0,
+  groups: [0, 1, 2, 3],
+  dataDir: "/sup/workers/m1-w0/data",
+  workerDir: "/sup/workers/m1-w0",
+  host: "localhost",
+  helloPort: 0,
+  enginePorts: [0, 0],
+  config: { "worker.heartbeat.frequency.millis": 50 },
+  options: [],
+};
+
+/** Threads that open at once on ports 500, 501, …; what they are told is kept. */
+class PlayedThreads {
+  readonly opened: OpenEngine[] = [];
+  readonly told: ToEngine[] = [];
+  fail: RamaError | undefined;
+  end: ((reason: string) => void) | undefined;
+
+  readonly start: StartThread = (onMessage, onEnd) => {
+    this.end = onEnd;
+    return {
+      post: (message) => {
+        this.told.push(message);
+        queueMicrotask(() => {
+          if (message.kind === "close") onMessage({ kind: "closed" });
+          if (message.kind !== "open") return;
+          this.opened.push(message);
+          if (this.fail !== undefined) onMessage({ kind: "failed", failure: failureText(this.fail) });
+          else {
+            const recovered = { entries: 5, tornBytes: 1, ms: 3 };
+            const objects = { depots: [], pstates: [], queries: [] };
+            onMessage({ kind: "ready", port: 500 + message.engine, recovered, objects });
+          }
+        });
+      },
+    };
+  };
+}
+
+function setUp() {
+  const platform = new MemoryWorld().platform("node");
+  const threads = new PlayedThreads();
+  const aborted: string[] = [];
+  const run = (more: Partial<WorkerAssignment> = {}) =>
+    runWorker({
+      platform,
+      assignment: { ...assignment, ...more },
+      release: "0.1.0",
+      pid: 77,
+      startThread: threads.start,
+      abort: (reason) => aborted.push(reason),
+    });
+  const files = new WorkerFiles(platform.disk, assignment.workerDir);
+  platform.disk.mkdir(assignment.dataDir);
+  return { platform, threads, aborted, run, files };
+}
+
+test("once its engines serve, a worker tells its supervisor the ports and what was recovered", async () => {
+  const { platform, threads, run, files } = setUp();
+  const worker = await run();
+  const status = files.status(77)!;
+  expect(status).toMatchObject({
+    groupPorts: { 0: 500, 1: 501, 2: 500, 3: 501 },
+    recovered: { entries: 10, tornBytes: 2, ms: 3 },
+  });
+  expect(files.heartbeatMs(77)).toBeGreaterThan(0);
+  expect(threads.opened.map(({ groups, dir }) => ({ groups, dir }))).toEqual([
+    { groups: [0, 2], dir: "/sup/workers/m1-w0/data/store-0" },
+    { groups: [1, 3], dir: "/sup/workers/m1-w0/data/store-1" },
+  ]);
+  const peer = new RpcClient(platform.env, platform.transport, { host: "localhost", port: status.helloPort });
+  const ask = async (method: number) => decodeControl(await peer.call(method, encodeControl({}), 1000));
+  expect(await ask(GET_VERSION)).toEqual({ release: "0.1.0", protocol: 1, role: "worker" });
+  expect(await ask(GET_ROUTES)).toMatchObject({ moduleName: "M", moduleInstanceId: "m1", numTasks: 8 });
+  peer.close();
+  await worker.close();
+  expect(threads.told.filter(({ kind }) => kind === "close")).toHaveLength(2);
+});
+
+test("a worker that has stores keeps its division of groups, whatever it is told later", async () => {
+  const { threads, run } = setUp();
+  await (await run()).close();
+  threads.opened.length = 0;
+  await (await run({ enginePorts: [0, 0, 0, 0] })).close();
+  expect(threads.opened.map(({ groups }) => groups)).toEqual([
+    [0, 2],
+    [1, 3],
+  ]);
+});
+
+test("an engine that cannot open ends the worker, and the reason is left for the supervisor", async () => {
+  const { threads, run, files } = setUp();
+  threads.fail = new RamaError("BAD_BUNDLE", "/bundle.js exports no module M");
+  expect(await codeOf(run())).toBe("BAD_BUNDLE");
+  expect(files.failure()).toBe("/bundle.js exports no module M");
+  expect(files.status(77)).toBeUndefined();
+});
+
+test("an engine thread that ends by itself takes the process with it", async () => {
+  const { threads, aborted, run } = setUp();
+  const worker = await run();
+  threads.end!("out of memory");
+  expect(aborted).toEqual(["engine thread 1: an engine thread ended: out of memory"]);
+  await worker.close();
+});
