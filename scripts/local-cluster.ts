@@ -55,7 +55,12 @@ export function localCluster(options: LocalClusterOptions): LocalCluster {
       "supervisor.http.port": ports.rest,
       ...options.settings,
     };
-    writeFileSync(join(home, "rama.yaml"), `${Object.entries(settings).map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join("\n")}\n`);
+    writeFileSync(
+      join(home, "rama.yaml"),
+      `${Object.entries(settings)
+        .map(([name, value]) => `${name}: ${JSON.stringify(value)}`)
+        .join("\n")}\n`,
+    );
   };
 
   const portsFile = (daemon: Daemon): string => join(localDir, daemon, "ports.json");
@@ -69,13 +74,21 @@ export function localCluster(options: LocalClusterOptions): LocalCluster {
       mkdirSync(join(home, "logs"), { recursive: true });
       rmSync(portsFile(daemon), { force: true });
       const out = Bun.file(join(home, "logs", `${daemon}.out`));
-      const child = Bun.spawn([executable, daemon], { cwd: home, stdin: "ignore", stdout: out, stderr: "pipe", env: { ...process.env, RAMA_HOME: home } });
+      const child = Bun.spawn([executable, daemon], {
+        cwd: home,
+        stdin: "ignore",
+        stdout: out,
+        stderr: "pipe",
+        env: { ...process.env, RAMA_HOME: home },
+      });
       void keepErrors(child, join(home, "logs", `${daemon}.err`));
       running.set(daemon, child);
       const deadline = performance.now() + startTimeoutMs;
       while (!existsSync(portsFile(daemon))) {
-        if (child.exitCode !== null) throw new Error(`${daemon} ended with ${child.exitCode}:\n${cluster.logTail(daemon)}`);
-        if (performance.now() > deadline) throw new Error(`${daemon} was not ready within ${startTimeoutMs / 1000} s:\n${cluster.logTail(daemon)}`);
+        if (child.exitCode !== null)
+          throw new Error(`${daemon} ended with ${child.exitCode}:\n${cluster.logTail(daemon)}`);
+        if (performance.now() > deadline)
+          throw new Error(`${daemon} was not ready within ${startTimeoutMs / 1000} s:\n${cluster.logTail(daemon)}`);
         await Bun.sleep(5);
       }
       const taken = JSON.parse(readFileSync(portsFile(daemon), "utf8")) as Record<string, number>;
@@ -101,8 +114,18 @@ export function localCluster(options: LocalClusterOptions): LocalCluster {
       return child.exited;
     },
     async rama(...args) {
-      const child = Bun.spawn([executable, ...args], { cwd: home, stdin: "ignore", stdout: "pipe", stderr: "pipe", env: { ...process.env, RAMA_HOME: home } });
-      const [out, err, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+      const child = Bun.spawn([executable, ...args], {
+        cwd: home,
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+        env: { ...process.env, RAMA_HOME: home },
+      });
+      const [out, err, code] = await Promise.all([
+        new Response(child.stdout).text(),
+        new Response(child.stderr).text(),
+        child.exited,
+      ]);
       return { code, out, err };
     },
     workerPids() {

@@ -82,29 +82,27 @@ export class Supervisor {
       const store = new ClusterStore(metastore);
       const id = directory.id();
       const bind = bindAddress(config);
-      const rpcPort = 0;
+      let rpcPort = 0;
       const conductor = `${config.host("conductor.host", "internal")}:${config.get<number>("conductor.port")}`;
       const routeServers = () => [`${options.host}:${rpcPort}`, conductor];
       const pool = new WorkerPool({ ...options, routeServers }, directory.dir);
-      const http =
-        options.httpApp &&
-        (await platform.http.serve(
-          { host: bind, port: httpPort(config, pool) },
-          options.httpApp({
-            store,
-            supervisorId: id,
-            release: options.release,
-            nowMs: () => platform.env.monotonicMs(),
-            routesAddress: () => `${options.host}:${rpcPort}`,
-          }),
-        ));
+      const { httpApp } = options;
+      const view: SupervisorView = {
+        store,
+        supervisorId: id,
+        release: options.release,
+        nowMs: () => platform.env.monotonicMs(),
+        routesAddress: () => `${options.host}:${rpcPort}`,
+      };
+      const serve = (port: number) => platform.http.serve({ host: bind, port }, httpApp!(view));
+      const fixedPort = config.get<number | undefined>("supervisor.http.port");
+      const http = httpApp && (await (fixedPort === undefined ? pool.onFreePort("http", serve) : serve(fixedPort)));
       if (http) closing.push(() => http.close());
-      const listener = await listenForCalls(
-        platform.env,
-        platform.transport,
-        { host: bind, port: 0 },
-        calls(store, metastore, options.release),
+      const answers = calls(store, metastore, options.release);
+      const listener = await pool.onFreePort("rpc", (port) =>
+        listenForCalls(platform.env, platform.transport, { host: bind, port }, answers),
       );
+      rpcPort = listener.port;
       closing.push(() => listener.close());
       directory.writePorts({ http: http?.port ?? 0, rpc: listener.port });
       const bundles = new BundleCache(platform, `${directory.dir}/bundles`, metastore);
@@ -259,10 +257,6 @@ async function writeReport(metastore: Metastore, task: WorkerTask, report: Worke
   const path = tree.worker(task.instance.id, task.workerIndex);
   if (await metastore.get(path)) await metastore.set(path, toNode(report));
   else await metastore.create(path, toNode(report));
-}
-
-function httpPort(config: Config, pool: WorkerPool): number {
-  return config.get<number | undefined>("supervisor.http.port") ?? pool.takeHttpPort();
 }
 
 function calls(store: ClusterStore, metastore: Metastore, release: string): Map<number, ControlHandler> {

@@ -1,4 +1,5 @@
 // The worker processes of a supervisor: starts them with an assignment file, watches them by their files (worker-files.ts), and makes their reports.
+import { RamaError } from "../../base/errors.ts";
 import type { Config } from "../../config/rama-yaml.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
@@ -42,12 +43,19 @@ export class WorkerPool {
     for (const workerId of WorkerFiles.list(options.platform.disk, dir)) this.#adopt(workerId);
   }
 
-  takeHttpPort(): number {
-    return this.#ports.take("http", 1)[0]!;
-  }
-
-  takeRpcPort(): number {
-    return this.#ports.take("rpc", 1)[0]!;
+  /**
+   * Opens something of the supervisor's own on the first port of the range that no one else holds. PORT_IN_USE when none is free.
+   */
+  async onFreePort<T>(holder: string, open: (port: number) => Promise<T>): Promise<T> {
+    for (;;) {
+      const [port] = this.#ports.take(holder, 1);
+      try {
+        return await open(port!);
+      } catch (error) {
+        if (!(error instanceof RamaError) || error.code !== "PORT_IN_USE" || port === 0) throw error;
+        this.#ports.avoid(port!);
+      }
+    }
   }
 
   observe(): Map<string, ObservedWorker> {

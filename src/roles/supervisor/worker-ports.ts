@@ -43,6 +43,11 @@ export class WorkerPorts {
     if (this.#count > 0) this.#given.set(holder, ports);
   }
 
+  /** A stranger holds it. */
+  avoid(port: number): void {
+    this.#given.set(`stranger on ${port}`, [port]);
+  }
+
   release(holder: string): void {
     this.#given.delete(holder);
   }
