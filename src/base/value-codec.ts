@@ -248,10 +248,12 @@ export function writeValue(writer: ByteWriter, value: unknown): void {
   else if (value === null || value === undefined) writer.u8(TAG_NULL);
   else if (typeof value === "boolean") writer.u8(value ? TAG_TRUE : TAG_FALSE);
   else if (typeof value === "bigint") writeBigint(writer, value);
-  else throw notSerializable(value);
+  else throw notSerializable(value, writer);
 }
 
-function notSerializable(value: unknown): RamaError {
+/** The writer may be reused after an error: its depth starts over. */
+function notSerializable(value: unknown, writer: ByteWriter): RamaError {
+  writer.depth = 0;
   const what =
     typeof value === "object" && value !== null ? `an instance of ${value.constructor?.name}` : `a ${typeof value}`;
   return new RamaError("NOT_SERIALIZABLE", `${what} cannot be stored or sent`, { what });
@@ -347,6 +349,7 @@ function writeBigint(writer: ByteWriter, value: bigint): void {
 
 function writeObject(writer: ByteWriter, value: object): void {
   if (++writer.depth > depthMax) {
+    writer.depth = 0;
     throw new RamaError("NOT_SERIALIZABLE", `a value is nested deeper than ${depthMax} levels, or contains itself`);
   }
   const proto = Object.getPrototypeOf(value);
@@ -437,7 +440,7 @@ function writeOther(writer: ByteWriter, value: object): void {
 
 function writeTyped(writer: ByteWriter, value: Uint32Array): void {
   const type = typedArrayTypes.findIndex((candidate) => value instanceof (candidate as unknown as Class));
-  if (type < 0) throw notSerializable(value);
+  if (type < 0) throw notSerializable(value, writer);
   writer.u8(TAG_TYPED);
   writer.u8(type);
   writer.varint(value.byteLength);
@@ -446,7 +449,7 @@ function writeTyped(writer: ByteWriter, value: Uint32Array): void {
 
 function writeInstance(writer: ByteWriter, value: object): void {
   const name = writer.classes?.nameOf(value.constructor);
-  if (name === undefined) throw notSerializable(value);
+  if (name === undefined) throw notSerializable(value, writer);
   writer.u8(TAG_INSTANCE);
   writer.text(name);
   const own = value as Record<string, unknown>;

@@ -42,9 +42,8 @@ export function transformInto(g: Generator, steps: Steps, value: string, hint?: 
   return out;
 }
 
-const noFollow: Follow = () => {
-  throw new RamaError("NO_TERMINAL", "a route of the transform ends in no terminal");
-};
+/** After `checkTerminals` no route gets past its end. */
+const noFollow: Follow = () => {};
 
 /** NO_TERMINAL unless every route ends in termVal, term, termVoid or termFields. */
 export function checkTerminals(steps: Steps): void {
@@ -86,7 +85,7 @@ function endsInTerminal(steps: Steps, at: number, after: () => boolean): boolean
 function transform(g: Generator, steps: Steps, at: Place, follow: Follow): void {
   const [first, ...rest] = steps;
   if (first === undefined) return follow(at);
-  const go = (next: Place) => transform(g, rest, next, follow);
+  const go: Follow = rest.length === 0 ? follow : (next) => transform(g, rest, next, follow);
   const { place, out, collected } = at;
   if (terminals.has(first.nav)) return g.line(`${out} = ${terminalSource(g, first, at)};`);
   if (first.nav === "key" || first.nav === "must" || first.nav === "nth") return transformKey(g, first, rest, at, go);
@@ -106,7 +105,7 @@ function transform(g: Generator, steps: Steps, at: Place, follow: Follow): void 
   }
   if (views.has(first.nav))
     return go({ ...at, place: declare(g, viewSource(g, first, unvoided(place))!), hint: undefined });
-  transformControl(g, first, at, go, rest.length === 0 && follow === noFollow);
+  transformControl(g, first, at, go, rest.length === 0);
 }
 
 const views: ReadonlySet<StepName> = new Set([
