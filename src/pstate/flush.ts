@@ -12,6 +12,9 @@ import type { Node, NodeCache } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import { concatBytes, prefixSuccessor } from "../base/bytes.ts";
 
+/** Nodes that the end of a flush looks at for eviction: some milliseconds; the rest goes as others come in. */
+const looksMax = 20_000;
+
 interface DroppedPath {
   readonly partition: Partition;
   /** First byte: the structure's level; then its path. */
@@ -118,7 +121,7 @@ export class FlushQueue {
       if (!node.dirty) node.bytes = undefined;
     }
     this.#removable.push(...dropped);
-    if (this.#cache.bytes > this.#cache.bytesMax) this.#cache.evict(2 * nodes.length);
+    if (this.#cache.bytes > this.#cache.bytesMax) this.#cache.evict(Math.min(2 * nodes.length, looksMax));
   }
 
   #failed(nodes: readonly Node[]): void {

@@ -260,7 +260,7 @@ async function loadPage(
   let bytes = 0;
   const entries: PageEntry[] = [];
   for (const { key, value } of found) {
-    bytes += 2 * (key.length + value.length) + 250;
+    bytes += 2 * (key.length + value.length) + 320;
     const elementKey = decodeKey(key, prefix.length, type.key.leaf, cache.classes);
     const decoded = decodeValue(value, 0, value.length, cache.classes);
     const { migrate } = live.valueType(elementKey);
@@ -281,7 +281,7 @@ async function loadPage(
   };
   pagesOf(session).add(live, page);
   if (bytes * cacheShare <= cache.bytesMax) {
-    live.adopt(page.from, page.to, page.entries, bytes / Math.max(1, entries.length) - 250);
+    live.adopt(page.from, page.to, page.entries, bytes / Math.max(1, entries.length) - 320);
   }
 }
 
