@@ -37,8 +37,8 @@ const dir = mkdtempSync(join(tmpdir(), "rama-engine-"));
 const env = systemEnv({ sink: (line) => console.error(line), logLevel: "warn" });
 const engine = await openEngine({
   env,
-  disk: bunDisk,
-  kv: levelKv,
+  disk: bunDisk(),
+  kv: levelKv(),
   dir,
   module,
   info: { moduleName: "bench", moduleInstanceId: "1", numTasks: +tasks, numThreads: +groups, numWorkers: 1 },

@@ -63,7 +63,7 @@ export class Engine implements EventReceiver {
     const store = await openEngineStore(options);
     try {
       const engine = new Engine(options, store, runtimes);
-      await store.recover(engine.#runtimes, engine.#groups);
+      await store.recover(engine.#runtimes);
       await engine.#start();
       Object.assign(engine.recovered, { ...store.recovered, ms: options.env.monotonicMs() - startMs });
       return engine;
@@ -173,7 +173,7 @@ export class Engine implements EventReceiver {
   async #start(): Promise<void> {
     for (const group of this.#groups) for (const task of group.tasks) await this.#globals.prepare(task);
     await this.#store.names.save();
-    this.#store.startFlushing(this.#runtimes, this.#groups);
+    this.#store.startFlushing(this.#runtimes, (error) => this.#break(error));
     for (const runtime of this.#runtimes) runtime.start();
     // Where new sources begin is durable before anyone can append.
     await this.drained();
@@ -473,10 +473,10 @@ export class Engine implements EventReceiver {
       for (const sealer of group.takeChanged()) sealer.seal(entry);
       if (!entry.empty) sealed.push({ group, entry });
     }
-    for (let i = 0; i < sealed.length; i++) {
-      const { group, entry } = sealed[i]!;
+    const last = sealed.at(-1)?.group;
+    for (const { group, entry } of sealed) {
       const { parts, applies } = entry;
-      parts[0] = i === sealed.length - 1 ? turnEnds : turnGoesOn;
+      parts[0] = group === last ? turnEnds : turnGoesOn(last!.id, last!.replog.end);
       group.replog.append(TURN, parts, () => {
         for (let k = 0; k < applies.length; k++) applies[k]!();
       });
@@ -578,6 +578,22 @@ export class Engine implements EventReceiver {
     });
     this.#held.rejectAll(this.#failed);
     this.#options.onBroken?.(this.#failed);
+  }
+
+  /** Drained, and no record that could run is left (those that wait for a retry, a promise or another engine may be). */
+  async settled(): Promise<void> {
+    do await this.drained();
+    while (this.#runtimes.some((runtime) => runtime.behind));
+  }
+
+  /** Stops as a killed process does: nothing is ended, flushed or answered. For tests and simulation; a process is really killed. */
+  abort(): void {
+    this.#failed ??= new RamaError("MODULE_NOT_RUNNING", "the engine was killed");
+    this.#closing = true;
+    this.#loop.stop();
+    for (const runtime of this.#runtimes) runtime.abort();
+    this.#calls.abort();
+    this.#store.abort();
   }
 
   /** No new work, what runs ends, everything is flushed. */

@@ -47,6 +47,11 @@ export class QueryCalls {
     open.reply(error, value);
   }
 
+  abort(): void {
+    for (const { timer } of this.#open.values()) timer.cancel();
+    this.#open.clear();
+  }
+
   close(): void {
     for (const call of [...this.#open.keys()])
       this.answer(call, new RamaError("MODULE_NOT_RUNNING", "the engine stops"), undefined);

@@ -88,7 +88,11 @@ export interface TopologyRuntime {
   pause(): void;
   resume(): void;
   status(): TopologyStatus;
+  /** Records that it may run stand in the depots. */
+  readonly behind: boolean;
   close(): void;
+  /** Drops timers and all else; answers nobody. */
+  abort(): void;
 }
 
 export interface QueryRuntime extends TopologyRuntime {

@@ -282,6 +282,13 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     };
   }
 
+  readonly behind = false;
+
+  abort(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();

@@ -10,7 +10,6 @@ import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
 import type { Event } from "../../task/event.ts";
 import { JobFifo } from "../../task/run-queue.ts";
 import type { RunContext } from "../../task/stage-context.ts";
-import type { Task } from "../../task/task.ts";
 import type { TaskGroup } from "../../task/task-group.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
 import { SECTION_PROGRESS, SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";

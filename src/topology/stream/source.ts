@@ -89,6 +89,14 @@ export class SourcePartition {
     );
   }
 
+  get behind(): boolean {
+    return (
+      !this.isTick &&
+      this.#heldUntilMs === 0 &&
+      (this.partition.endOffset > this.queuedEnd || this.queuedEnd > this.progress.live.next)
+    );
+  }
+
   // ---- records come
 
   appended(records: AppendedRecords): void {

@@ -222,6 +222,14 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     for (const timer of this.#timers) timer.cancel();
   }
 
+  abort(): void {
+    this.close();
+  }
+
+  get behind(): boolean {
+    return !this.paused && this.#sources.some((source) => source.behind);
+  }
+
   pause(): void {
     this.paused = true;
   }

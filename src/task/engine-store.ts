@@ -1,0 +1,272 @@
+// The engine's store: opens Kv, depots, PStates and log of its groups, brings them to where the process died, and flushes what has been applied.
+//
+// Recovery: the Kv is a prefix of the log, group by group - each group's applied offset stands in the same batch as what it had applied - so everything from that
+// offset on is applied again, in the log's order, whole turns only (turn-entry.ts). Nothing un-applied was ever visible.
+//
+// In the Kv, besides what storage/, depot/ and pstate/ say: 54 | source u32 | task u32 (big-endian) → state of a stream source (topology/stream/progress.ts).
+import { RamaError } from "../base/errors.ts";
+import { ByteReader } from "../base/value-codec.ts";
+import { openDepots, type DepotGroup } from "../depot/depot-store.ts";
+import { openPStateGroup } from "../pstate/group.ts";
+import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";
+import { DEPOT_APPEND, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
+import { StoreFlusher } from "../replication/flush.ts";
+import { GroupReplog } from "../replication/replog.ts";
+import type { KvOp } from "../storage/kv.ts";
+import { type OpenedStore, openStore, type RecoveredStore } from "../storage/store.ts";
+import type { LogEntry } from "../storage/store-contract.ts";
+import type { EngineOptions } from "./engine-api.ts";
+import { NameCatalogue } from "./name-catalogue.ts";
+import { Task } from "./task.ts";
+import { TaskGroup } from "./task-group.ts";
+import type { TopologyRuntime } from "./topology-runtime.ts";
+import {
+  SECTION_PROGRESS,
+  SECTION_PROGRESS_STATE,
+  SECTION_WRITES,
+  sectionsOf,
+  TurnAssembler,
+  turnVoid,
+} from "./turn-entry.ts";
+
+const PROGRESS_PREFIX = 0x54;
+
+/** Decoded values of one group's PStates that stay in memory: a share of the worker's memory. */
+const cacheBytesOfGroup = 64 * 1024 * 1024;
+
+interface GroupObjects {
+  readonly id: number;
+  readonly tasks: readonly number[];
+  readonly pstates: PStateGroup;
+  readonly depots: DepotGroup;
+}
+
+/** A section that topologies want, read before they are there. */
+interface ProgressSection {
+  readonly source: number;
+  readonly task: number;
+  readonly bytes: Uint8Array;
+  readonly whole: boolean;
+}
+
+interface Part {
+  readonly group: number;
+  readonly offset: number;
+  readonly payload: Uint8Array;
+  /** What it changes is in the Kv already. */
+  readonly applied: boolean;
+}
+
+export async function openEngineStore(options: EngineOptions): Promise<EngineStore> {
+  const opened = await openStore(options);
+  try {
+    const names = await NameCatalogue.open(opened.kv);
+    const objects: GroupObjects[] = [];
+    for (const group of options.groups) objects.push(await openGroup(options, opened, names, group));
+    await names.save();
+    const recovery = new Recovery(objects);
+    const store = await opened.recover((entry, applied) => recovery.entry(entry, applied));
+    const torn = recovery.end((group, offset) => offset < opened.positions(group).applied);
+    return new EngineStore(options, opened, store, names, objects, { progress: recovery.progress, torn });
+  } catch (error) {
+    await opened.kv.close();
+    throw error;
+  }
+}
+
+async function openGroup(
+  options: EngineOptions,
+  opened: OpenedStore,
+  names: NameCatalogue,
+  id: number,
+): Promise<GroupObjects> {
+  const { info, module, options: lookup, classes } = options;
+  const tasks: number[] = [];
+  for (let task = id; task < info.numTasks; task += info.numThreads) tasks.push(task);
+  const specs = module.definition.pstates.map(({ name, schema, initialValue }): PStateSpec => {
+    return { objectId: names.idOf(`pstate ${name}`), name, schema, initialValue };
+  });
+  const pstates = openPStateGroup({
+    kv: opened.kv,
+    groupId: id,
+    tasks,
+    specs,
+    cacheBytes: cacheBytesOfGroup,
+    deepValidation: lookup.get("pstate.maximal.schema.validations") !== false,
+    classes,
+  });
+  const { disk } = options;
+  const depots = await openDepots({
+    disk,
+    kv: opened.kv,
+    dir: opened.depotsDir,
+    tasks,
+    depots: module.definition.depots,
+  });
+  return { id, tasks, pstates, depots };
+}
+
+/** Applies what the log holds beyond the Kv. */
+class Recovery {
+  readonly progress: ProgressSection[] = [];
+  readonly #turns = new TurnAssembler<Part>();
+  readonly #groups = new Map<number, GroupObjects>();
+
+  constructor(objects: readonly GroupObjects[]) {
+    for (const group of objects) this.#groups.set(group.id, group);
+  }
+
+  entry(entry: LogEntry, applied: boolean): void {
+    const { group, offset, kind, payload } = entry;
+    const objects = this.#groups.get(group);
+    if (objects === undefined) {
+      throw new RamaError("STORE_CORRUPT", `the log holds task group ${group}, which is not of this engine`, { group });
+    }
+    if (kind === DEPOT_APPEND) objects.depots.applyEntry(payload);
+    else if (kind === TURN) for (const part of this.#turns.push({ group, offset, payload, applied })) this.#apply(part);
+    else if (kind !== EPOCH_BEGINS) {
+      throw new RamaError(
+        "STORE_CORRUPT",
+        `entry ${offset} of task group ${group} has kind ${kind}, which this release does not know`,
+        {
+          group,
+          kind,
+        },
+      );
+    }
+  }
+
+  /** Groups whose newest entry belongs to a torn turn. */
+  end(inKv: (group: number, offset: number) => boolean): readonly number[] {
+    const { whole, torn } = this.#turns.end(inKv);
+    for (const part of whole) this.#apply(part);
+    return torn;
+  }
+
+  #apply(part: Part): void {
+    if (part.applied) return;
+    for (const { kind, bytes } of sectionsOf(part.payload)) {
+      if (kind === SECTION_WRITES) this.#groups.get(part.group)!.pstates.applyWrites(bytes);
+      else if (kind === SECTION_PROGRESS || kind === SECTION_PROGRESS_STATE) {
+        const reader = new ByteReader(bytes);
+        const [source, task] = [reader.varint(), reader.varint()];
+        const whole = kind === SECTION_PROGRESS_STATE;
+        this.progress.push({ source, task, bytes: bytes.subarray(reader.pos), whole });
+      }
+    }
+  }
+}
+
+export class EngineStore {
+  readonly groups: readonly TaskGroup[];
+  readonly recovered: { readonly entries: number; readonly tornBytes: number };
+  readonly names: NameCatalogue;
+  readonly #options: EngineOptions;
+  readonly #opened: OpenedStore;
+  readonly #store: RecoveredStore;
+  readonly #objects: readonly GroupObjects[];
+  readonly #found: { readonly progress: readonly ProgressSection[]; readonly torn: readonly number[] };
+  #flusher: StoreFlusher | undefined = undefined;
+
+  constructor(
+    options: EngineOptions,
+    opened: OpenedStore,
+    store: RecoveredStore,
+    names: NameCatalogue,
+    objects: readonly GroupObjects[],
+    found: { readonly progress: readonly ProgressSection[]; readonly torn: readonly number[] },
+  ) {
+    this.#options = options;
+    this.#opened = opened;
+    this.#store = store;
+    this.names = names;
+    this.#objects = objects;
+    this.#found = found;
+    const { entries, tornBytes } = store.recovery;
+    this.recovered = { entries, tornBytes };
+    this.groups = objects.map((group) => this.#taskGroup(group));
+  }
+
+  get log() {
+    return this.#store.log;
+  }
+
+  #taskGroup(group: GroupObjects): TaskGroup {
+    const { definition } = this.#options.module;
+    const tasks = group.tasks.map((id) => {
+      const depots = definition.depots.map(({ index }) => group.depots.partition(index, id));
+      const pstates = definition.pstates.map(({ name, global }) =>
+        global && id !== 0 ? undefined : group.pstates.partition(this.names.idOf(`pstate ${name}`), id),
+      );
+      return new Task(id, group.id, depots, pstates);
+    });
+    const epoch = (this.#store.recovery.groups.get(group.id)?.epoch ?? 0) + 1;
+    const replog = new GroupReplog({
+      group: group.id,
+      log: this.#store.log,
+      epoch,
+      end: this.#store.groupEnd(group.id),
+    });
+    return new TaskGroup(group.id, tasks, group.pstates, replog);
+  }
+
+  /** Tells topologies where they were, and marks a torn turn as void before anything else is written. */
+  async recover(runtimes: readonly TopologyRuntime[]): Promise<void> {
+    const owners = runtimes.flatMap((runtime) => runtime.progress ?? []);
+    const range = { gte: Uint8Array.of(PROGRESS_PREFIX), lt: Uint8Array.of(PROGRESS_PREFIX + 1) };
+    for (const { key, value } of await this.#opened.kv.range(range)) {
+      const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+      for (const owner of owners) owner.loadProgress(view.getUint32(1), view.getUint32(5), value);
+    }
+    for (const { source, task, bytes, whole } of this.#found.progress) {
+      for (const owner of owners) owner.replayProgress(source, task, new ByteReader(bytes), whole);
+    }
+    for (const group of this.groups) {
+      if (this.#found.torn.includes(group.id)) group.replog.append(TURN, [turnVoid], () => {});
+    }
+  }
+
+  startFlushing(runtimes: readonly TopologyRuntime[], onFailed: (error: unknown) => void): void {
+    const { env } = this.#options;
+    this.#flusher = new StoreFlusher({ env, kv: this.#opened.kv, log: this.#store.log, onFailed });
+    for (const [i, { id, pstates, depots }] of this.#objects.entries()) {
+      const { replog } = this.groups[i]!;
+      const progress = () => collectProgress(id, runtimes);
+      this.#flusher.add(id, { replog, pstates, depots, progress }, this.#opened.positions(id));
+    }
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (this.log.error === undefined) await this.#flusher?.close();
+      else this.#flusher?.abort();
+    } finally {
+      await this.log.close();
+      for (const { depots } of this.#objects) depots.close();
+      await this.#opened.kv.close();
+    }
+  }
+
+  abort(): void {
+    this.#flusher?.abort();
+  }
+}
+
+function collectProgress(group: number, runtimes: readonly TopologyRuntime[]) {
+  const ops: KvOp[] = [];
+  const owners = runtimes.flatMap((runtime) => runtime.progress ?? []);
+  for (const owner of owners) {
+    for (const { sourceId, task, state } of owner.collectProgress(group)) {
+      const key = new Uint8Array(9);
+      const view = new DataView(key.buffer);
+      view.setUint8(0, PROGRESS_PREFIX);
+      view.setUint32(1, sourceId);
+      view.setUint32(5, task);
+      ops.push({ type: "put", key, value: state });
+    }
+  }
+  const failed = () => {
+    for (const owner of owners) owner.progressLost();
+  };
+  return { ops, done: () => {}, failed };
+}
