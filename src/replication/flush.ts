@@ -27,7 +27,12 @@ export interface Collected {
 /** What of one group is flushed. Structural, so that PStates and depots need not know each other. */
 export interface FlushSources {
   readonly replog: GroupReplog;
-  readonly pstates?: { readonly unflushedBytes: number; collect(): Collected };
+  readonly pstates?: {
+    readonly unflushedBytes: number;
+    collect(): Collected;
+    /** Deletes keys that the last durable batches have made unreachable. */
+    removeDropped?(): Promise<void>;
+  };
   readonly depots?: { readonly uncopiedBytes: number; copy(): void; sync(): Promise<void>; collect(): Collected };
   /** Progress of topologies and the like: opaque to the flusher. Called in the same turn as the others. */
   readonly progress?: () => Collected | readonly KvOp[];
@@ -65,6 +70,8 @@ export class StoreFlusher {
   #depotsSyncedMs: number;
   #depotsSyncedLogBytes: number;
   #closed = false;
+  /** The keys of dropped structures are being deleted; flushes go on meanwhile. */
+  #removing: Promise<void> | undefined;
   /** Flushes that have written a batch. */
   flushes = 0;
   lastFlushMs = 0;
@@ -108,6 +115,7 @@ export class StoreFlusher {
     this.#timer?.cancel();
     while (this.#running !== undefined) await this.#running.catch(() => {});
     await this.#start(true);
+    await this.#removing?.catch(() => {});
   }
 
   /** No flush begins any more; for a store that has failed or is killed. */
@@ -179,9 +187,29 @@ export class StoreFlusher {
       group.synced = group.depotsSynced;
       log.release(group.group, replayFrom(group));
     }
+    this.#removeDroppedAside();
     this.flushes++;
     this.lastFlushMs = env.monotonicMs() - startMs;
     if (this.#groups.some(({ sources, applied }) => sources.replog.applied > applied)) this.#arm();
+  }
+
+  #removeDroppedAside(): void {
+    if (this.#removing !== undefined || this.#closed) return;
+    const remove = async () => {
+      for (const { sources } of this.#groups) await sources.pstates?.removeDropped?.();
+    };
+    this.#removing = remove().finally(() => {
+      this.#removing = undefined;
+    });
+    const removing = this.#removing;
+    this.#options.env.spawn("dropped structures", async () => {
+      try {
+        await removing;
+      } catch (error) {
+        if (this.#options.onFailed === undefined) throw error;
+        this.#options.onFailed(error);
+      }
+    });
   }
 
   #collect(group: FlushedGroup, ops: KvOp[], collected: Collected[]): boolean {
