@@ -170,21 +170,14 @@ export class StreamRunner extends StageRunner {
 
   #recordEnded(batch: RecordBatch, well: boolean): void {
     const { source } = batch;
-    const late = source.takeWait(batch.offset);
+    const late = source.takeWaiters(batch.offset);
     if (well && this.x.out.length === 0) {
       source.succeededAtOnce(batch, this.x.returns, late);
       return;
     }
-    const wait = late?.wait ?? batch.wait;
-    const tree = new RecordTree(
-      this.stream,
-      source,
-      batch.offset,
-      wait,
-      late?.index ?? batch.index,
-      batch.failures,
-      this.x.startedMs,
-    );
+    const own = batch.wait === undefined ? undefined : { wait: batch.wait, index: batch.index };
+    const waiters = own === undefined ? late : late === undefined ? [own] : [own, ...late];
+    const tree = new RecordTree(this.stream, source, batch.offset, waiters, batch.failures, this.x.startedMs);
     source.open(tree);
     if (!well) {
       tree.failed(this.error);

@@ -19,6 +19,13 @@ import type { RecordTree } from "./trees.ts";
 /** Bytes of one read from the depot: the reference advises 50 KB; reading is memory copying here. */
 const readBytesMax = 256 * 1024;
 
+/** An append that waits for a record. More than one do when it has been sent again. */
+export interface Waiter {
+  readonly wait: AppendWait;
+  /** Of the record in that append. */
+  readonly index: number;
+}
+
 interface Retry {
   readonly offset: number;
   readonly failures: number;
@@ -41,7 +48,7 @@ export class SourcePartition {
   /** The first state is not in the log yet. */
   fresh = true;
   readonly #retries = new RetryQueue<Retry>();
-  readonly #waits = new Map<number, { readonly wait: AppendWait; readonly index: number }>();
+  readonly #waits = new Map<number, Waiter[]>();
   /** retryAllAfter: nothing runs before this time. */
   #heldUntilMs = 0;
   #failuresAt = { offset: -1, failures: 0 };
@@ -108,27 +115,33 @@ export class SourcePartition {
       return;
     }
     if (records.wait === undefined) return;
-    for (let i = 0; i < records.count; i++) this.#waits.set(records.offset + i, { wait: records.wait, index: i });
+    for (let i = 0; i < records.count; i++) this.#await(records.offset + i, { wait: records.wait, index: i });
   }
 
   tick(wait: AppendWait | undefined): void {
     const offset = this.queuedEnd++;
     const batch = RecordBatch.read(this, [{ offset, bytes: tickRecord, start: 0, end: 1 }]);
-    if (wait !== undefined) this.#waits.set(offset, { wait, index: 0 });
+    if (wait !== undefined) this.#await(offset, { wait, index: 0 });
     this.topology.runnerOf(this.task).push(batch);
   }
 
   /** A duplicate append asks for the outcome of a record that was stored before. */
   attach(offset: number, index: number, wait: AppendWait): void {
     const tree = this.trees.get(offset);
-    if (offset >= this.progress.live.next || (this.progress.live.open.has(offset) && tree === undefined))
-      this.#waits.set(offset, { wait, index });
-    else if (tree !== undefined && tree.wait === undefined) tree.wait = wait;
+    const { next, open } = this.progress.live;
+    if (tree !== undefined) tree.waiters = [...(tree.waiters ?? []), { wait, index }];
+    else if (offset >= next || open.has(offset)) this.#await(offset, { wait, index });
     else wait.done(1);
   }
 
-  /** Who waits for a record that did not come with its append. */
-  takeWait(offset: number): { readonly wait: AppendWait; readonly index: number } | undefined {
+  #await(offset: number, waiter: Waiter): void {
+    const waiting = this.#waits.get(offset);
+    if (waiting === undefined) this.#waits.set(offset, [waiter]);
+    else waiting.push(waiter);
+  }
+
+  /** Who waits for a record that did not come with its append, or was appended again. */
+  takeWaiters(offset: number): Waiter[] | undefined {
     if (this.#waits.size === 0) return undefined;
     const waiting = this.#waits.get(offset);
     if (waiting !== undefined) this.#waits.delete(offset);
@@ -194,7 +207,7 @@ export class SourcePartition {
 
   #gone(offset: number): void {
     this.progress.closed(offset);
-    this.takeWait(offset)?.wait.done(1);
+    for (const { wait } of this.takeWaiters(offset) ?? []) wait.done(1);
     this.topology.runnerOf(this.task).progressed(this, false);
   }
 
@@ -215,17 +228,14 @@ export class SourcePartition {
   }
 
   /** Ended well within its first event: no tree was ever made. */
-  succeededAtOnce(
-    batch: RecordBatch,
-    returns: readonly unknown[],
-    late: { wait: AppendWait; index: number } | undefined,
-  ): void {
+  succeededAtOnce(batch: RecordBatch, returns: readonly unknown[], late: Waiter[] | undefined): void {
     this.topology.succeeded++;
     if (batch.failures > 0) this.progress.closed(batch.offset);
-    const wait = late?.wait ?? batch.wait;
-    if (wait === undefined) return;
-    if (returns.length === 0) wait.done(1);
-    else wait.doneWith(late?.index ?? batch.index, this.topology.topology.name, this.#combined(returns));
+    if (batch.wait === undefined && late === undefined) return;
+    const value = returns.length === 0 ? null : this.#combined(returns);
+    const { name } = this.topology.topology;
+    if (batch.wait !== undefined) batch.wait.doneWith(batch.index, name, value);
+    for (const { wait, index } of late ?? []) wait.doneWith(index, name, value);
   }
 
   succeeded(tree: RecordTree): void {
@@ -234,9 +244,9 @@ export class SourcePartition {
     this.trees.delete(tree.offset);
     this.progress.closed(tree.offset);
     if (this.#failuresAt.offset === tree.offset) this.#failuresAt = { offset: -1, failures: 0 };
-    if (tree.wait !== undefined) {
-      if (tree.returns === undefined) tree.wait.done(1);
-      else tree.wait.doneWith(tree.index, this.topology.topology.name, this.#combined(tree.returns));
+    if (tree.waiters !== undefined) {
+      const value = tree.returns === undefined ? null : this.#combined(tree.returns);
+      for (const { wait, index } of tree.waiters) wait.doneWith(index, this.topology.topology.name, value);
     }
     this.topology.runnerOf(this.task).progressed(this, false);
     if (this.wantsPump) this.topology.pumpSoon();
@@ -254,12 +264,11 @@ export class SourcePartition {
     this.topology.recordFailed(this, tree.offset, known);
     const failures = tree.failures + 1;
     const { retry } = this.definition;
-    if (tree.wait !== undefined && (retry === "none" || this.topology.failsAppend(this.depot.name))) {
+    if (tree.waiters !== undefined && (retry === "none" || this.topology.failsAppend(this.depot.name))) {
       const place = { depot: this.depot.name, task: this.task.id, offset: tree.offset };
-      tree.wait.failed(tree.index, processingFailed(known, topology, place));
-    } else if (tree.wait !== undefined) {
-      this.#waits.set(tree.offset, { wait: tree.wait, index: tree.index });
-    }
+      const failure = processingFailed(known, topology, place);
+      for (const { wait, index } of tree.waiters) wait.failed(index, failure);
+    } else this.#waitOn(tree);
     this.trees.delete(tree.offset);
     const nowMs = this.topology.nowMs();
     if (retry === "none") this.progress.closed(tree.offset);
@@ -278,7 +287,7 @@ export class SourcePartition {
       if (tree.offset < offset) continue;
       tree.end();
       this.trees.delete(tree.offset);
-      if (tree.wait !== undefined) this.#waits.set(tree.offset, { wait: tree.wait, index: tree.index });
+      this.#waitOn(tree);
     }
     for (const batch of this.topology.runnerOf(this.task).waitingBatches(this)) this.#keepWaits(batch);
     this.generation++;
@@ -289,8 +298,12 @@ export class SourcePartition {
 
   #keepWaits(batch: RecordBatch): void {
     if (batch.wait === undefined) return;
-    for (let i = 1; i <= batch.left; i++)
-      this.#waits.set(batch.offset + i, { wait: batch.wait, index: batch.index + i });
+    for (let i = 1; i <= batch.left; i++) this.#await(batch.offset + i, { wait: batch.wait, index: batch.index + i });
+  }
+
+  /** Whoever waits for this attempt waits for the next. */
+  #waitOn(tree: RecordTree): void {
+    for (const waiter of tree.waiters ?? []) this.#await(tree.offset, waiter);
   }
 
   /** Trees that have run longer than the topology's timeout fail. */

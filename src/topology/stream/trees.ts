@@ -1,9 +1,8 @@
 // Event trees as the stream runtime holds them: the whole of a record's on its start engine, the part of one that arrived from elsewhere.
 import type { EventTree } from "../../task/event.ts";
 import type { TreeRef } from "../../task/event-codec.ts";
-import type { AppendWait } from "../../task/append-wait.ts";
 import { AckTree, randomAck } from "./ack-tree.ts";
-import type { SourcePartition } from "./source.ts";
+import type { SourcePartition, Waiter } from "./source.ts";
 
 export interface TreeOwner {
   random(): number;
@@ -25,8 +24,7 @@ export class RecordTree implements EventTree {
     readonly owner: TreeOwner,
     readonly source: SourcePartition,
     readonly offset: number,
-    public wait: AppendWait | undefined,
-    readonly index: number,
+    public waiters: Waiter[] | undefined,
     readonly failures: number,
     readonly startedMs: number,
   ) {}
