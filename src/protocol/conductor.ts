@@ -62,10 +62,35 @@ export interface ModuleName {
   readonly moduleName: string;
 }
 
+/** What an engine says of itself; the parts that CLI and UI show. */
+export interface EngineReport {
+  readonly depots: readonly {
+    readonly name: string;
+    readonly task: number;
+    readonly startOffset: number;
+    readonly endOffset: number;
+    readonly bytes?: number;
+  }[];
+  readonly pstates: readonly { readonly name: string; readonly entries?: number; readonly bytes?: number }[];
+  readonly topologies: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly paused: boolean;
+    readonly processed: number;
+    readonly executing: number;
+    readonly failures: number;
+    readonly lastError: string | null;
+  }[];
+  readonly logBytes: number;
+  readonly failed: string | null;
+}
+
 export interface ModuleStatusAnswer {
   readonly module: ModuleRecord;
   readonly objects: ObjectTable | null;
   readonly workers: readonly WorkerReport[];
+  /** Of those workers that answered. */
+  readonly engines: readonly { readonly workerId: string; readonly engines: readonly EngineReport[] }[];
   readonly log: readonly OperationLogEntry[];
 }
 

@@ -46,7 +46,7 @@ async function modulesPage() {
 function statsOf(status) {
   const depots = new Map(); const pstates = new Map();
   for (const worker of status.engines ?? []) for (const engine of worker.engines ?? []) {
-    for (const d of engine.depots ?? []) { const t = depots.get(d.name) ?? { records: 0, bytes: 0 }; t.records += d.records ?? 0; t.bytes += d.bytes ?? 0; depots.set(d.name, t); }
+    for (const d of engine.depots ?? []) { const t = depots.get(d.name) ?? { records: 0, bytes: 0 }; t.records += d.endOffset - d.startOffset; t.bytes += d.bytes ?? 0; depots.set(d.name, t); }
     for (const p of engine.pstates ?? []) { const t = pstates.get(p.name) ?? { entries: 0, bytes: 0 }; t.entries += p.entries ?? 0; t.bytes += p.bytes ?? 0; pstates.set(p.name, t); }
   }
   return { depots, pstates };

@@ -251,7 +251,8 @@ export const select: Command = {
     const { path, partitionKey } = pathOfJson(parsedJson(text!, "the path"));
     return withCluster(context, async (cluster) => {
       const pstate = cluster.clusterPState(moduleName!, pstateName!);
-      const rows = partitionKey === undefined ? await pstate.select(path) : await pstate.select(partitionKey.value, path);
+      const rows =
+        partitionKey === undefined ? await pstate.select(path) : await pstate.select(partitionKey.value, path);
       if (parsed.options["one"] && rows.length !== 1) {
         throw new RamaError("NOT_EXACTLY_ONE", `the path navigates to ${rows.length} values, --one wants exactly one`, {
           count: rows.length,

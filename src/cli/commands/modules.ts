@@ -167,7 +167,9 @@ function stateWord(state: string): string {
   return `${state.replace(/^\[:|\]$/g, "").toUpperCase()} ${state}`;
 }
 
-function printModule({ print }: CommandContext, { module, objects, workers, log }: ModuleStatusAnswer): void {
+function printModule(context: CommandContext, status: ModuleStatusAnswer): void {
+  const { print } = context;
+  const { module, objects, workers, log } = status;
   print.out(`${module.name}: ${stateWord(module.state)}`);
   if (module.error) print.out(`last error: ${module.error}`);
   for (const instance of module.instances) {
@@ -195,9 +197,48 @@ function printModule({ print }: CommandContext, { module, objects, workers, log 
       ]),
     );
   }
+  printEngines(context, status);
   for (const worker of workers) if (worker.error) print.out(`worker ${worker.workerIndex}: ${worker.error}`);
   for (const entry of log.slice(-5))
     print.out(`${new Date(entry.atMs).toISOString()}  ${entry.operation}: ${entry.text}`);
+}
+
+/** Depots, PStates and topologies, summed over all engines. */
+function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer): void {
+  const all = engines.flatMap((worker) => worker.engines);
+  if (all.length === 0) return;
+  const sum = <T extends { name: string }>(items: readonly T[], count: (item: T) => number): Map<string, number> => {
+    const sums = new Map<string, number>();
+    for (const item of items) sums.set(item.name, (sums.get(item.name) ?? 0) + count(item));
+    return sums;
+  };
+  const depots = all.flatMap((engine) => engine.depots);
+  const depotBytes = sum(depots, (d) => d.bytes ?? 0);
+  const pstates = all.flatMap((engine) => engine.pstates);
+  const pstateBytes = sum(pstates, (p) => p.bytes ?? 0);
+  const topologies = all.flatMap((engine) => engine.topologies);
+  const processed = sum(topologies, (t) => t.processed);
+  const failures = sum(topologies, (t) => t.failures);
+  print.out("");
+  const rows: (string | number)[][] = [
+    ...[...sum(depots, (d) => d.endOffset - d.startOffset)].map(([name, count]) => [
+      name,
+      "records",
+      count,
+      depotBytes.get(name)!,
+    ]),
+    ...[...sum(pstates, (p) => p.entries ?? 0)].map(([name, count]) => [
+      name,
+      "entries",
+      count,
+      pstateBytes.get(name)!,
+    ]),
+    ...[...processed].map(([name, count]) => [name, `processed, ${failures.get(name)} failures`, count, 0]),
+    ["log", "", 0, all.reduce((bytes, engine) => bytes + engine.logBytes, 0)],
+  ];
+  print.table(["object", "", "count", "bytes"], rows);
+  for (const topology of topologies) if (topology.lastError) print.out(`${topology.name}: ${topology.lastError}`);
+  for (const engine of all) if (engine.failed) print.out(`engine stopped: ${engine.failed}`);
 }
 
 export const taskGroupsStatus: Command = {

@@ -29,6 +29,7 @@ import { type ControlHandler, field, listenForCalls } from "../control-calls.ts"
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
 import { Operations } from "./operations.ts";
+import { askWorkers } from "./worker-status.ts";
 
 export interface ConductorOptions {
   readonly platform: Platform;
@@ -111,7 +112,7 @@ export class Conductor {
       release,
       metadata: config.get<string | undefined>("cluster.metadata") ?? null,
       clusterStatus: () => clusterStatus(view, uiPort),
-      moduleStatus: (name) => moduleStatus(store, name),
+      moduleStatus: (name) => moduleStatus(platform, store, name),
     };
     const http =
       options.httpApp &&
@@ -194,7 +195,7 @@ function conductorCalls(
     ],
     [LAUNCH, (body) => operations.launch(checkedLaunch(body))],
     [DESTROY, (body) => operations.destroy(field(body, "moduleName", "string") as string)],
-    [MODULE_STATUS, (body) => moduleStatus(store, field(body, "moduleName", "string") as string)],
+    [MODULE_STATUS, (body) => view.moduleStatus(field(body, "moduleName", "string") as string)],
     [CLUSTER_STATUS, () => clusterStatus(view, uiPort())],
   ]);
 }
@@ -209,15 +210,17 @@ function checkedLaunch(body: Record<string, unknown>): LaunchRequest {
   return request;
 }
 
-async function moduleStatus(store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {
+async function moduleStatus(platform: Platform, store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {
   const { value: module } = await store.requireModule(name);
   const instances = module.instances;
   const reports = await Promise.all(instances.map((instance) => store.workers(instance.id)));
   const objects = await store.manifest<ObjectTable>(module.readTarget);
+  const workers = reports.flatMap((map) => [...map.values()]).sort((a, b) => a.workerIndex - b.workerIndex);
   return {
     module,
     objects: objects ?? null,
-    workers: reports.flatMap((map) => [...map.values()]).sort((a, b) => a.workerIndex - b.workerIndex),
+    workers,
+    engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
     log: (await store.operations(name)).slice(-50),
   };
 }
