@@ -206,6 +206,8 @@ export class StoreFlusher {
       try {
         await removing;
       } catch (error) {
+        // What is left is found again by whoever opens the store next.
+        if (this.#closed) return;
         if (this.#options.onFailed === undefined) throw error;
         this.#options.onFailed(error);
       }
