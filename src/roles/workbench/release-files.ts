@@ -16,7 +16,7 @@ import { compiled } from "./home.ts";
 
 /** Where the build put the files inside the executable (`--asset`). */
 function embeddedDir(): string {
-  return compiled ? join(import.meta.dir, "release-files") : resolve(import.meta.dir, "../../../release/dist/files");
+  return compiled ? join(import.meta.dir, "files") : resolve(import.meta.dir, "../../../release/dist/files");
 }
 
 export function releaseFiles(): string[] {
