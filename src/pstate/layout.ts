@@ -8,7 +8,6 @@
 //               | level u8 | path            level = 1 … 0xfe
 //   path       := (id key)* id               meta of the structure `id`: its size, or [first position, size] of a list
 //               | (id key)* id key           an element; as many ids as `level` says
-//   catalogue  := 43 00 the next object id | 43 01 object u16: array [name, being removed]        (pstate-catalogue.ts)
 //   values     := base/value-codec.ts; where the schema says subindexed, the structure's id stands instead of the structure; null when there is none.
 //
 // Example: element "b" of the set at key 5 of PState 1 on task 3, whose structure has the id 7, the map above having 0:
@@ -25,21 +24,12 @@
 import type { ByteWriter } from "../base/value-codec.ts";
 
 export const PSTATE_PREFIX = 0x50;
-export const CATALOGUE_PREFIX = 0x43;
 export const HEADER_BYTES = 5;
 
 export const PLACE_ROOT = 0x00;
 export const PLACE_COUNTER = 0x01;
 export const PLACE_STATISTICS = 0x02;
 export const PLACE_DROPPED = 0x03;
-
-export function catalogueCounterKey(): Uint8Array {
-  return Uint8Array.of(CATALOGUE_PREFIX, 0);
-}
-
-export function catalogueKey(objectId: number): Uint8Array {
-  return Uint8Array.of(CATALOGUE_PREFIX, 1, objectId >>> 8, objectId & 0xff);
-}
 
 /** Element keys, encoded, lie in [keyStart, keyEnd): the encoding's first bytes are 02 … 53. */
 export const keyStart = "\x01";
