@@ -1,6 +1,6 @@
 // Starts Bun for the npm scripts. `npm ci --ignore-scripts` leaves Bun's package without its binary: then its own installer is run first.
 // usage: node scripts/with-bun.mjs <bun arguments…>
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,7 +18,12 @@ if (!works()) {
   console.error("Bun's binary could not be installed; see the messages above");
   process.exit(1);
 }
-const [first, ...rest] = process.argv.slice(2);
-const result = spawnSync(binary, [first, ...rest], { stdio: "inherit", cwd: process.cwd(), env: process.env });
-if (result.error) throw result.error;
-process.exit(result.status ?? 1);
+const child = spawn(binary, process.argv.slice(2), { stdio: "inherit" });
+child.on("error", (error) => {
+  console.error(`Bun does not start: ${error.message}`);
+  process.exit(1);
+});
+// Ctrl-C reaches the child by itself (the same process group), which stops in order; this process waits for it.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => child.kill("SIGTERM"));
+child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 1 : 130)));
