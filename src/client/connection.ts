@@ -44,7 +44,6 @@ export class EngineConnection {
   readonly #paths = new Map<string, number>();
   readonly #pathNumbers: string[] = [];
   readonly #scratch = new FrameWriter(256);
-  readonly #onDrain = new Set<() => void>();
   #connection: Connection | undefined;
   #nextRequest = 1;
   #nextPath = 0;
@@ -86,11 +85,6 @@ export class EngineConnection {
     this.#connection?.sendParts(parts);
   }
 
-  /** Calls `fn` once when unsent bytes have gone out. */
-  onceDrained(fn: () => void): void {
-    this.#onDrain.add(fn);
-  }
-
   /** The number of a path on this connection; sends its spec when the engine does not have it. `key` tells specs apart. */
   pathNumber(key: string, spec: () => Uint8Array): number {
     const known = this.#paths.get(key);
@@ -117,9 +111,6 @@ export class EngineConnection {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const one of pending) one.onFailure(error);
-    const waiting = [...this.#onDrain];
-    this.#onDrain.clear();
-    for (const fn of waiting) fn();
   }
 
   async #open(): Promise<void> {
@@ -133,7 +124,6 @@ export class EngineConnection {
         {
           onFrame: (frame) => this.#onFrame(frame),
           onClose: (reason) => this.#onTransportClosed(reason),
-          onDrain: () => this.#drained(),
         },
         connectTimeoutMs,
       );
@@ -222,12 +212,6 @@ export class EngineConnection {
     const pending = this.#pending.get(request);
     if (pending !== undefined) this.#pending.delete(request);
     return pending;
-  }
-
-  #drained(): void {
-    const waiting = [...this.#onDrain];
-    this.#onDrain.clear();
-    for (const fn of waiting) fn();
   }
 
   #scheduleSweep(deadline: number): void {

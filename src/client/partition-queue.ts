@@ -16,6 +16,7 @@ import { backOffMs, isRouteTrouble, type RouteTable } from "./routing.ts";
 const inFlightMax = 16;
 /** Sending pauses above this many unsent bytes on the connection. */
 const unsentPauseBytes = 8 * 1024 * 1024;
+const unsentPauseMs = 5;
 
 export interface PartitionQueueOptions {
   readonly context: CallContext;
@@ -127,7 +128,8 @@ export class PartitionQueue {
   #sendWaiting(connection: EngineConnection, depot: number): void {
     while (this.#waiting.length > 0 && this.#inFlight.length < inFlightMax) {
       if (connection.unsentBytes > unsentPauseBytes) {
-        connection.onceDrained(() => this.#pump());
+        // Answers to what is in flight come back here; without any, a look later must do.
+        if (this.#inFlight.length === 0) this.#options.context.env.setTimer(unsentPauseMs, () => this.#pump());
         return;
       }
       const batch = this.#waiting.shift()!;
