@@ -178,7 +178,7 @@ export class StreamRunner extends StageRunner {
     const own = batch.wait === undefined ? undefined : { wait: batch.wait, index: batch.index };
     const waiters = own === undefined ? late : late === undefined ? [own] : [own, ...late];
     const tree = new RecordTree(this.stream, source, batch.offset, waiters, batch.failures, this.x.startedMs);
-    source.open(tree);
+    source.began(tree);
     if (!well) {
       tree.failed(this.error);
       return;
@@ -221,7 +221,11 @@ export class StreamRunner extends StageRunner {
     const sealed = this.transaction.seal();
     if (sealed !== undefined) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
     if (this.#progressed.size === 0) return;
-    for (const source of this.#progressed) this.#sealProgress(source, entry);
+    for (const source of this.#progressed) {
+      source.settleYoung();
+      source.noted = false;
+      this.#sealProgress(source, entry);
+    }
     this.#progressed.clear();
   }
 

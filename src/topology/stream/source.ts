@@ -47,6 +47,10 @@ export class SourcePartition {
   dirty = false;
   /** The first state is not in the log yet. */
   fresh = true;
+  /** The runner knows that this turn has changed the progress. */
+  noted = false;
+  /** Of records that began in this turn and did not end at once. Most of them end in it, and are never entered anywhere. */
+  #young: RecordTree[] = [];
   readonly #retries = new RetryQueue<Retry>();
   readonly #waits = new Map<number, Waiter[]>();
   /** retryAllAfter: nothing runs before this time. */
@@ -127,6 +131,7 @@ export class SourcePartition {
 
   /** A duplicate append asks for the outcome of a record that was stored before. */
   attach(offset: number, index: number, wait: AppendWait): void {
+    this.settleYoung();
     const tree = this.trees.get(offset);
     const { next, open } = this.progress.live;
     if (tree !== undefined) tree.waiters = [...(tree.waiters ?? []), { wait, index }];
@@ -218,13 +223,28 @@ export class SourcePartition {
     const next = this.progress.live.next;
     if (offset <= next) return;
     this.progress.started(offset - next);
+    if (this.noted) return;
+    this.noted = true;
     this.topology.runnerOf(this.task).progressed(this, true);
   }
 
   /** The record under way does not end with its first event. */
-  open(tree: RecordTree): void {
-    this.trees.set(tree.offset, tree);
-    if (this.definition.retry !== "none") this.progress.opened(tree.offset);
+  began(tree: RecordTree): void {
+    this.#young.push(tree);
+  }
+
+  /** At the end of the turn: what has not ended is open, on disk too. */
+  settleYoung(): void {
+    const young = this.#young;
+    if (young.length === 0) return;
+    for (let i = 0; i < young.length; i++) {
+      const tree = young[i]!;
+      if (tree.dead) continue;
+      tree.entered = true;
+      this.trees.set(tree.offset, tree);
+      if (this.definition.retry !== "none") this.progress.opened(tree.offset);
+    }
+    this.#young = [];
   }
 
   /** Ended well within its first event: no tree was ever made. */
@@ -241,15 +261,17 @@ export class SourcePartition {
   succeeded(tree: RecordTree): void {
     tree.end();
     this.topology.succeeded++;
-    this.trees.delete(tree.offset);
-    this.progress.closed(tree.offset);
+    if (tree.entered || tree.failures > 0) {
+      this.trees.delete(tree.offset);
+      this.progress.closed(tree.offset);
+      this.topology.runnerOf(this.task).progressed(this, false);
+      if (this.wantsPump) this.topology.pumpSoon();
+    }
     if (this.#failuresAt.offset === tree.offset) this.#failuresAt = { offset: -1, failures: 0 };
     if (tree.waiters !== undefined) {
       const value = tree.returns === undefined ? null : this.#combined(tree.returns);
       for (const { wait, index } of tree.waiters) wait.doneWith(index, this.topology.topology.name, value);
     }
-    this.topology.runnerOf(this.task).progressed(this, false);
-    if (this.wantsPump) this.topology.pumpSoon();
   }
 
   #combined(returns: readonly unknown[]): unknown {
@@ -273,14 +295,17 @@ export class SourcePartition {
     const nowMs = this.topology.nowMs();
     if (retry === "none") this.progress.closed(tree.offset);
     else if (retry === "allAfter" && !this.isTick) this.#holdFrom(tree.offset, nowMs);
-    else
+    else {
+      this.progress.opened(tree.offset);
       this.#retries.add({ offset: tree.offset, failures }, nowMs + retryDelayMs(failures, this.topology.retryDelays));
+    }
     this.topology.runnerOf(this.task).progressed(this, false);
     this.topology.pumpSoon();
   }
 
   /** The failed record and all later ones run again in order, after a pause in which nothing of this partition runs. */
   #holdFrom(offset: number, nowMs: number): void {
+    this.settleYoung();
     const failures = this.#failuresAt.offset === offset ? this.#failuresAt.failures + 1 : 1;
     this.#failuresAt = { offset, failures };
     for (const tree of [...this.trees.values()]) {

@@ -18,6 +18,8 @@ export class RecordTree implements EventTree {
   /** 0 until an event leaves this engine. */
   id = 0;
   dead = false;
+  /** It is in its source's table: it outlived the turn in which it began. */
+  entered = false;
   returns: unknown[] | undefined = undefined;
 
   constructor(
