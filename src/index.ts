@@ -42,6 +42,10 @@ export {
 export { Helpers } from "./dataflow/helpers-vars.ts";
 export { Ops } from "./dataflow/ops.ts";
 export { fields } from "./dataflow/patterns.ts";
+export { Depot } from "./module/depot-partitioning.ts";
+export { PState, SubindexOptions } from "./module/pstate-schema.ts";
+export { RamaModule } from "./module/module.ts";
+export { MicrobatchSourceOptions, OffsetAgo, StreamSourceOptions } from "./module/source-options.ts";
 export type { ModuleInstanceInfo } from "./module/definition.ts";
 export {
   type Arg,

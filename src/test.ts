@@ -2,3 +2,4 @@
 export { InProcessCluster, type InProcessOptions, type LaunchedModule } from "./testing/in-process-cluster.ts";
 export { LaunchConfig, type LaunchLiteral } from "./testing/launch-config.ts";
 export { MockOutputCollector } from "./testing/mock-output-collector.ts";
+export { TestPState } from "./testing/test-pstate.ts";

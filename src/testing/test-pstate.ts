@@ -2,7 +2,7 @@
 //   await using counts = TestPState.create(PState.mapSchema(String, Number));
 //   await counts.transform(Path.key("a").termVal(1));
 import type { SchemaNode } from "../module/schema.ts";
-import { schemaOf, type SchemaSource } from "../module/pstate-schema.ts";
+import { type SchemaArg, topSchema } from "../module/pstate-schema.ts";
 import { compileSelect, compileSelectOne, compileTransform } from "../paths/compile.ts";
 import type { Path } from "../paths/path.ts";
 import { asData } from "../paths/spec.ts";
@@ -21,8 +21,8 @@ export class TestPState {
   }
 
   /** Takes a schema as `pstate` of a topology does: `PState.mapSchema(String, Number)`, or a class. */
-  static create(schema: SchemaSource): TestPState {
-    return new TestPState(schemaOf(schema));
+  static create(schema: SchemaArg): TestPState {
+    return new TestPState(topSchema(schema, "$$test"));
   }
 
   /** Everything that the path navigates to. */

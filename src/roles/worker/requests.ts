@@ -152,7 +152,7 @@ export class EngineRequests {
     switch (partitioning.kind) {
       case "hashFunction":
         return taskOf(
-          userCode(`partitioning of ${name}`, () => partitioning.fn(record)),
+          userCode(`partitioning of ${name}`, () => partitioning.fn(record) ?? null),
           numTasks,
         );
       case "custom":
