@@ -20,7 +20,7 @@ import { opNamed } from "../src/dataflow/ops.ts";
 import { compileSelect } from "../src/paths/compile.ts";
 import { decodePath } from "../src/paths/path-codec.ts";
 import type { PStateRoute, QueryRoute } from "../src/protocol/routes.ts";
-import type { EngineRequests } from "../src/roles/worker/requests.ts";
+import type { EngineRequests, PreparedPath } from "../src/roles/worker/requests.ts";
 import { Session } from "../src/roles/worker/session.ts";
 import type { AppendReply, AppendToken } from "../src/task/engine-api.ts";
 
@@ -164,7 +164,7 @@ export class FakeCluster {
       select: (
         _pstate: number,
         task: number,
-        path: string,
+        { spec: path }: PreparedPath,
         args: unknown[],
         reply: (error: RamaError | null, rows: unknown[]) => void,
       ) => {

@@ -29,6 +29,14 @@ export interface EngineRequestsOptions {
   readonly functionNamed?: FunctionNamed;
 }
 
+/** A path that a connection has numbered. */
+export interface PreparedPath {
+  /** The shape's bytes, one character each. */
+  readonly spec: string;
+  /** By PState: what has been compiled for this connection; the same function for all of them. */
+  readonly selects: (CompiledSelect | undefined)[];
+}
+
 /** Compiled shapes of paths that are kept; the oldest goes first. */
 const compiledMax = 4096;
 
@@ -80,13 +88,13 @@ export class EngineRequests {
   select(
     pstateIndex: number,
     task: number,
-    path: string,
+    path: PreparedPath,
     args: readonly unknown[],
     reply: (error: RamaError | null, rows: unknown[]) => void,
   ): void {
     const pstate = this.#pstate(pstateIndex);
     this.#checkTask(task, pstate.global);
-    const compiled = this.#compile(pstate, path);
+    const compiled = path.selects[pstateIndex] ?? this.#compile(pstate, path);
     const select = (root: PathRoot, session: ReadSession): unknown[] => compiled(root.get(), args, session);
     this.#engine.select({ pstate: pstateIndex, task, select, reply });
   }
@@ -166,14 +174,16 @@ export class EngineRequests {
     }
   }
 
-  #compile(pstate: PStateDefinition, path: string): CompiledSelect {
-    const key = `${pstate.index} ${path}`;
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
-    const spec = Uint8Array.from(path, (c) => c.charCodeAt(0));
-    const compiled = compileSelect(decodePath(spec, this.#functionNamed), { schema: pstate.schema });
-    if (this.#compiled.size >= compiledMax) this.#compiled.delete(this.#compiled.keys().next().value!);
-    this.#compiled.set(key, compiled);
+  #compile(pstate: PStateDefinition, path: PreparedPath): CompiledSelect {
+    const key = `${pstate.index} ${path.spec}`;
+    let compiled = this.#compiled.get(key);
+    if (compiled === undefined) {
+      const spec = Uint8Array.from(path.spec, (c) => c.charCodeAt(0));
+      compiled = compileSelect(decodePath(spec, this.#functionNamed), { schema: pstate.schema });
+      if (this.#compiled.size >= compiledMax) this.#compiled.delete(this.#compiled.keys().next().value!);
+      this.#compiled.set(key, compiled);
+    }
+    path.selects[pstate.index] = compiled;
     return compiled;
   }
 

@@ -26,7 +26,7 @@ import {
   READ_DEPOT,
   SELECT,
 } from "../../protocol/table.ts";
-import type { EngineRequests } from "./requests.ts";
+import type { EngineRequests, PreparedPath } from "./requests.ts";
 
 /** Requests of one connection that are not answered yet; more are refused. */
 const requestsMax = 200_000;
@@ -36,8 +36,8 @@ export class Session {
   readonly #connection: Connection;
   readonly #requests: EngineRequests;
   #hello: Hello | undefined;
-  /** Paths as the client numbered them: their spec's bytes as a string. */
-  readonly #paths = new Map<number, string>();
+  /** Paths as the client numbered them. */
+  readonly #paths: (PreparedPath | undefined)[] = [];
   readonly #done = new FrameWriter(1024);
   readonly #scratch: FrameWriter;
   #doneScheduled = false;
@@ -171,7 +171,7 @@ export class Session {
     const select = decodeSelect(frame);
     const { request, one } = select;
     this.#carryOut(request, () => {
-      const path = this.#paths.get(select.path);
+      const path = this.#paths[select.path];
       if (path === undefined) throw badFrame(`path ${select.path} was not prepared`);
       const { classes } = this.#requests;
       const args =
@@ -196,7 +196,7 @@ export class Session {
   #prepare(frame: Uint8Array): void {
     const { path, spec } = decodePreparePath(frame);
     if (path >= preparedPathsMax) throw badFrame(`path number ${path} is not below ${preparedPathsMax}`);
-    this.#paths.set(path, latin1Of(spec));
+    this.#paths[path] = { spec: latin1Of(spec), selects: [] };
   }
 
   #invoke(frame: Uint8Array): void {
