@@ -1,4 +1,5 @@
 // The table of commands: `rama help`, `--help`, docs/cli.md, completion and dispatch come from here.
+import { nearest } from "../base/nearest.ts";
 import type { Command } from "./command.ts";
 import { append, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
@@ -70,8 +71,7 @@ export function commandNamed(name: string): Command | undefined {
 }
 
 export function unknownCommand(name: string): string {
-  const near =
-    commands.find((c) => !c.hidden && c.name.toLowerCase() === name.toLowerCase()) ??
-    commands.find((c) => !c.hidden && c.name.startsWith(name.slice(0, 3)));
-  return `Unknown command: [rama ${name}]${near ? `; did you mean "${near.name}"?` : ""}. \`rama help\` lists all commands.`;
+  const names = commands.filter((command) => !command.hidden).map((command) => command.name);
+  const near = nearest(name, names) ?? names.find((known) => name.length > 2 && known.startsWith(name.slice(0, 3)));
+  return `Unknown command: [rama ${name}]${near ? `; did you mean "${near}"?` : "."} \`rama help\` lists all commands.`;
 }
