@@ -30,6 +30,8 @@ import type { EngineRequests, PreparedPath } from "./requests.ts";
 
 /** Requests of one connection that are not answered yet; more are refused. */
 const requestsMax = 200_000;
+/** With as many paths as a connection may have, 64 MB. */
+const specBytesMax = 64 * 1024;
 const emptyReturns = new Uint8Array(0);
 
 export class Session {
@@ -195,6 +197,7 @@ export class Session {
 
   #prepare(frame: Uint8Array): void {
     const { path, spec } = decodePreparePath(frame);
+    if (spec.length > specBytesMax) throw badFrame(`a path of ${spec.length} bytes is longer than ${specBytesMax}`);
     if (path >= preparedPathsMax) throw badFrame(`path number ${path} is not below ${preparedPathsMax}`);
     this.#paths[path] = { spec: latin1Of(spec), selects: [] };
   }
