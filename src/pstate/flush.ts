@@ -49,9 +49,8 @@ export class FlushQueue {
     return this.#bytes;
   }
 
-  /** The node's newest applied value stands at [start, end) of `bytes`. `pinned`: the caller's pin becomes the queue's. */
-  add(node: Node, bytes: Uint8Array, start: number, end: number, pinned: boolean): void {
-    const length = (end < start ? 0 : end - start) + node.structure.storedKeyOf(node).length;
+  /** The node's newest applied value stands at [start, end) of `bytes`; with its key it has about `length` bytes. `pinned`: the caller's pin becomes the queue's. */
+  add(node: Node, bytes: Uint8Array, start: number, end: number, length: number, pinned: boolean): void {
     node.bytes = bytes;
     node.start = start;
     node.end = end;

@@ -60,11 +60,11 @@ class Group implements PStateGroup {
     // Nodes refer to the bytes until they are flushed; the entry's own are reused by the log.
     const bytes = new Uint8Array(view);
     let partition: Partition | undefined;
-    const place = (node: Node, start: number, end: number) => {
+    const place = (node: Node, start: number, end: number, length: number) => {
       const was = node.applied;
       if (was === undefined && end >= start) node.structure.count(node, 1);
       else if (was !== undefined && was !== UNKNOWN && end < start) node.structure.count(node, -1);
-      this.#flush.add(node, bytes, start, end, false);
+      this.#flush.add(node, bytes, start, end, length, false);
       node.applied = UNKNOWN;
       node.current = UNKNOWN;
       if (node.structure.level === 0) partition!.replacedOwn();
@@ -75,10 +75,12 @@ class Group implements PStateGroup {
         partition = this.#partitions.get(objectId)?.get(taskId);
       },
       put: (_, placeStart, placeEnd, valueEnd) => {
-        if (partition !== undefined) place(partition.nodeAtPlace(bytes, placeStart, placeEnd), placeEnd, valueEnd);
+        if (partition !== undefined)
+          place(partition.nodeAtPlace(bytes, placeStart, placeEnd), placeEnd, valueEnd, valueEnd - placeStart);
       },
       delete: (_, placeStart, placeEnd) => {
-        if (partition !== undefined) place(partition.nodeAtPlace(bytes, placeStart, placeEnd), 0, -1);
+        if (partition !== undefined)
+          place(partition.nodeAtPlace(bytes, placeStart, placeEnd), 0, -1, placeEnd - placeStart);
       },
       drop: (_, placeStart, placeEnd, levels) => {
         if (partition === undefined) return;

@@ -76,10 +76,13 @@ export class Partition implements PStatePartition {
   }
 
   #ownNode(place: number): Node {
-    const node = new Node(this.#own, place);
-    node.storedKey = ownKey(this.spec.objectId, this.taskId, place);
+    const node = new Node(this.#own, { place });
     node.pins = 1;
     return node;
+  }
+
+  ownKeyOf(node: Node): Uint8Array {
+    return ownKey(this.spec.objectId, this.taskId, (node.key as { place: number }).place);
   }
 
   // ---- views

@@ -6,7 +6,8 @@
 import { latin1Of } from "../base/bytes.ts";
 import { decodedKeyEnd, decodeKey, encodeKey, KeyWriter } from "../base/key-encoding.ts";
 import { Coverage } from "./coverage.ts";
-import { HEADER_BYTES, idEnd, readId } from "./layout.ts";
+import type { ByteWriter } from "../base/value-codec.ts";
+import { HEADER_BYTES, idEnd, readId, writePlace } from "./layout.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import { SortedIndex } from "./sorted-index.ts";
@@ -172,17 +173,36 @@ export class Structure {
     return type.migrate === undefined ? value : type.migrate(value);
   }
 
+  /** The whole key in the Kv. Not kept: an array of its own per node costs more, in time and memory, than encoding the key again. */
   storedKeyOf(node: Node): Uint8Array {
-    if (node.storedKey !== undefined) return node.storedKey;
-    if (node.key === META) node.storedKey = this.prefix;
-    else if (node.order !== "") node.storedKey = this.#joined(node.order);
-    else {
-      keys.reset();
-      keys.raw(this.prefix);
-      keys.key(node.key);
-      node.storedKey = keys.take();
+    if (this.level === 0) return this.partition.ownKeyOf(node);
+    if (node.key === META) return this.prefix;
+    if (node.order !== "") return joinOrder(this.prefix, node.order);
+    keys.reset();
+    keys.raw(this.prefix);
+    keys.key(node.key);
+    return keys.take();
+  }
+
+  /** Writes length and bytes of the node's place. */
+  writePlace(writer: ByteWriter, node: Node): void {
+    if (typeof node.key !== "string" && typeof node.key !== "number") {
+      writePlace(writer, this.storedKeyOf(node));
+      return;
     }
-    return node.storedKey;
+    const { prefix } = this;
+    keys.reset();
+    keys.key(node.key);
+    const length = prefix.length - HEADER_BYTES + keys.length;
+    writer.reserve(length + 8);
+    writer.varint(length);
+    const { bytes } = writer;
+    let at = writer.length;
+    for (let i = HEADER_BYTES; i < prefix.length; i++) bytes[at++] = prefix[i]!;
+    const encoded = keys.bytes;
+    if (keys.length < 48) for (let i = 0; i < keys.length; i++) bytes[at++] = encoded[i]!;
+    else bytes.set(keys.view(), at);
+    writer.length += length;
   }
 
   /** Keys of the elements on the way to this structure, for messages. */
@@ -195,10 +215,6 @@ export class Structure {
       at = decodedKeyEnd();
     }
     return found;
-  }
-
-  #joined(order: string): Uint8Array {
-    return joinOrder(this.prefix, order);
   }
 
   /** The node with its `order` filled in. */

@@ -95,9 +95,8 @@ export class Transaction implements PStateTransaction {
         this.#enter(partition);
       }
       const value = node.current;
-      const key = node.storedKey ?? node.structure.storedKeyOf(node);
       writer.u8(value === undefined ? WRITE_DELETE : WRITE_PUT);
-      writePlace(writer, key);
+      node.structure.writePlace(writer, node);
       starts.push(writer.length);
       if (value !== undefined) writer.writeValue(value);
       ends.push(value === undefined ? -1 : writer.length);
@@ -166,6 +165,7 @@ class Sealed implements SealedWrites {
     const { nodes, values, starts, ends, drops } = this.#take();
     const flush = this.#flush;
     const bytes = this.bytes;
+    let begin = 0;
     for (let i = 0; i < nodes.length; i++) {
       const node = nodes[i]!;
       const value = values[i];
@@ -174,7 +174,11 @@ class Sealed implements SealedWrites {
         if (value !== undefined) node.structure.count(node, 1);
       } else if (value === undefined && before !== UNKNOWN) node.structure.count(node, -1);
       node.applied = value;
-      flush.add(node, bytes, starts[i]!, ends[i]!, true);
+      const start = starts[i]!;
+      const end = ends[i]!;
+      const last = Math.max(start, end);
+      flush.add(node, bytes, start, end, last - begin, true);
+      begin = last;
     }
     for (const { structure } of drops) {
       flush.drop(structure.partition, structure.prefix.subarray(HEADER_BYTES), structure.type!.levels);
