@@ -72,7 +72,7 @@ export class BatchBuffer {
   entries = 0;
 
   constructor(sizeBytes = 64 * 1024) {
-    this.#bytes = new Uint8Array(sizeBytes);
+    this.#bytes = new Uint8Array(Math.max(sizeBytes, RECORD_HEADER_BYTES));
     this.#view = new DataView(this.#bytes.buffer);
   }
 
