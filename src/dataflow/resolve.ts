@@ -1,0 +1,158 @@
+// Turns what builders wrote down into what it refers to: vars into bindings or task globals, `$$p` into PStates, names into depots and queries.
+// Everything that is not there is told with the builder's line and the nearest name.
+import { RamaError } from "../base/errors.ts";
+import { didYouMean } from "../base/nearest.ts";
+import { isPlainObject } from "../base/values.ts";
+import type { DepotDefinition, ModuleDefinition, TopologyDefinition } from "../module/definition.ts";
+import { type ArgNode, type Callable, isOp } from "../paths/arg.ts";
+import { collectArgs, type Steps } from "../paths/spec.ts";
+import type { FlowArg, FlowPath, StateRef } from "./flow.ts";
+import { builderError } from "./nodes.ts";
+import type { Scope } from "./scope.ts";
+
+/** What code may refer to. Detached blocks have neither module nor topology. */
+export interface Surroundings {
+  readonly module: ModuleDefinition | undefined;
+  readonly topology: TopologyDefinition | undefined;
+  /** Names of temporary PStates, with their index. */
+  readonly temporaries: ReadonlyMap<string, number>;
+}
+
+interface At {
+  readonly line: string;
+}
+
+export class Resolver {
+  constructor(readonly around: Surroundings) {}
+
+  arg(arg: ArgNode, scope: Scope, at: At): FlowArg {
+    switch (arg.kind) {
+      case "const":
+        if (this.around.module !== undefined) checkConstant(arg.value, at);
+        return { kind: "const", value: arg.value };
+      case "var":
+        return this.var(arg.name, scope, at);
+      case "expr": {
+        const op = "kind" in arg.op && arg.op.kind === "var" ? this.var(arg.op.name, scope, at) : (arg.op as Callable);
+        return { kind: "expr", op, args: arg.args.map((each) => this.arg(each, scope, at)) };
+      }
+      default:
+        throw new RamaError("INTERNAL", "a slot stands in module code");
+    }
+  }
+
+  args(args: readonly ArgNode[], scope: Scope, at: At): FlowArg[] {
+    return args.map((arg) => this.arg(arg, scope, at));
+  }
+
+  var(name: string, scope: Scope, at: At): FlowArg {
+    const binding = scope.lookup(name);
+    if (binding !== undefined) return { kind: "var", binding };
+    const globals = this.around.module?.globals ?? [];
+    const global = globals.find((each) => each.name === name);
+    if (global !== undefined) return { kind: "global", index: global.index };
+    const hint = didYouMean(name, [...scope.names(), ...globals.map((each) => each.name)]);
+    throw builderError("UNKNOWN_VAR", at, `${name} is not bound here${hint}`, { var: name });
+  }
+
+  path(steps: Steps, scope: Scope, at: At): FlowPath {
+    return { steps, args: this.args(collectArgs(steps), scope, at) };
+  }
+
+  state(name: string, scope: Scope, at: At): StateRef {
+    const held = scope.lookup(name);
+    if (held !== undefined) return { kind: "held", binding: held };
+    const temporary = this.around.temporaries.get(name);
+    if (temporary !== undefined) return { kind: "temporary", index: temporary };
+    const { module } = this.around;
+    const pstate = module?.pstates.find((each) => each.name === name);
+    if (pstate !== undefined)
+      return { kind: "pstate", index: pstate.index, name, schema: pstate.schema, global: pstate.global };
+    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
+    const known = [
+      ...(module?.pstates ?? []).map((each) => each.name),
+      ...this.around.temporaries.keys(),
+      ...scope.names().filter((each) => each.startsWith("$$")),
+    ];
+    throw builderError("UNKNOWN_OBJECT", at, `there is no PState ${name}${didYouMean(name, known)}`, { object: name });
+  }
+
+  /** A state that this code may change. */
+  writable(name: string, scope: Scope, at: At): StateRef {
+    const state = this.state(name, scope, at);
+    if (state.kind !== "pstate") return state;
+    const { module, topology } = this.around;
+    const owner = module!.topologies[module!.pstates[state.index]!.topology]!;
+    if (owner.index === topology!.index) return state;
+    const who = topology!.kind === "query" ? `a query (${topology!.name})` : `the topology ${topology!.name}`;
+    throw builderError("NOT_OWNER", at, `${who} may not write ${name}: it belongs to ${owner.name}`, {
+      pstate: name,
+      owner: owner.name,
+    });
+  }
+
+  depot(name: string, at: At): DepotDefinition {
+    const { module } = this.around;
+    const depot = module?.depots.find((each) => each.name === name);
+    if (depot !== undefined) return depot;
+    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
+    const known = (module?.depots ?? []).map((each) => each.name);
+    throw builderError("UNKNOWN_OBJECT", at, `there is no depot ${name}${didYouMean(name, known)}`, { object: name });
+  }
+
+  /** Whether an object named before a partitioner's argument has one partition only. */
+  isGlobal(name: string, scope: Scope, at: At): boolean {
+    if (!name.startsWith("$$")) return this.depot(name, at).global;
+    const state = this.state(name, scope, at);
+    return state.kind === "pstate" && state.global;
+  }
+
+  query(name: string, argCount: number, at: At): number {
+    const { module } = this.around;
+    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
+    const queries = (module?.topologies ?? []).filter((each) => each.kind === "query");
+    const query = queries.find((each) => each.name === name);
+    if (query === undefined) {
+      const hint = didYouMean(
+        name,
+        queries.map((each) => each.name),
+      );
+      throw builderError("UNKNOWN_OBJECT", at, `there is no query ${name}${hint}`, { object: name });
+    }
+    if (query.inputs.length !== argCount) {
+      const message = `query ${name} takes ${query.inputs.length} arguments, not ${argCount}`;
+      throw builderError("WRONG_ARGUMENT_COUNT", at, message, {
+        query: name,
+        wanted: query.inputs.length,
+        given: argCount,
+      });
+    }
+    return query.index;
+  }
+}
+
+function mirrorsLater(name: string, at: At): RamaError {
+  return builderError("NOT_ALLOWED_HERE", at, `${name} is an object of another module: mirrors cannot be used yet`, {
+    object: name,
+  });
+}
+
+/** Values embedded in code are shared by all tasks and must not be able to change. */
+function checkConstant(value: unknown, at: At): void {
+  if (typeof value !== "object" || value === null || isOp(value) || isPlainObject(value)) return;
+  if (
+    Array.isArray(value) ||
+    value instanceof Map ||
+    value instanceof Set ||
+    value instanceof Date ||
+    ArrayBuffer.isView(value)
+  )
+    return;
+  const name = (value as object).constructor?.name ?? "object";
+  throw builderError(
+    "BAD_CONSTANT",
+    at,
+    `an instance of ${name} is embedded in the code (object cache disallowed): declare it with setup.declareObject, or build it in a function`,
+    { class: name },
+  );
+}
