@@ -45,6 +45,8 @@ export { fields } from "./dataflow/patterns.ts";
 export { Depot } from "./module/depot-partitioning.ts";
 export { PState, SubindexOptions } from "./module/pstate-schema.ts";
 export { RamaModule } from "./module/module.ts";
+export type { Setup } from "./module/setup.ts";
+export type { Topologies } from "./module/topologies.ts";
 export { MicrobatchSourceOptions, OffsetAgo, StreamSourceOptions } from "./module/source-options.ts";
 export type { ModuleInstanceInfo } from "./module/definition.ts";
 export {

@@ -1,5 +1,5 @@
 // How a module is launched in an in-process cluster: `new LaunchConfig(4, 2).numWorkers(2)`, or the literal `{ tasks: 4, threads: 2, workers: 2 }`.
-import { RamaError } from "../base/errors.ts";
+import { checkParallelism } from "../module/parallelism.ts";
 
 export interface LaunchLiteral {
   readonly tasks: number;
@@ -14,20 +14,7 @@ export class LaunchConfig {
 
   /** BAD_PARALLELISM unless tasks is a power of two and tasks ≥ threads ≥ workers ≥ 1. */
   constructor(tasks: number, threads = 1, workers = 1) {
-    const counts = [tasks, threads, workers];
-    const powerOfTwo = Number.isInteger(tasks) && tasks >= 1 && Number.isInteger(Math.log2(tasks));
-    if (
-      !powerOfTwo ||
-      !counts.every((count) => Number.isInteger(count) && count >= 1) ||
-      tasks < threads ||
-      threads < workers
-    ) {
-      throw new RamaError("BAD_PARALLELISM", `${tasks} tasks, ${threads} threads, ${workers} workers`, {
-        tasks,
-        threads,
-        workers,
-      });
-    }
+    checkParallelism({ tasks, threads, workers });
     this.tasks = tasks;
     this.threads = threads;
     this.workers = workers;

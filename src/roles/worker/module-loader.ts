@@ -6,6 +6,7 @@ import type { CompiledModule } from "../../dataflow/compiled.ts";
 import { compileModule } from "../../dataflow/compile.ts";
 import { isNavigator } from "../../paths/navigator.ts";
 import { defineModule } from "../../module/build.ts";
+import { moduleNameOf } from "../../module/module-name.ts";
 import { RamaModule } from "../../module/module.ts";
 
 /** Import name → exports: `rama`, `rama/test`, … */
@@ -75,7 +76,8 @@ async function importBundle(bundlePath: string): Promise<Record<string, unknown>
     const path = bundlePath;
     return (await import(path)) as Record<string, unknown>;
   } catch (error) {
-    throw new RamaError("BAD_BUNDLE", `${bundlePath} cannot be loaded: ${messageOf(error)}`, { bundlePath }, error);
+    const first = error instanceof AggregateError ? error.errors[0] : error;
+    throw new RamaError("BAD_BUNDLE", `${bundlePath} cannot be loaded: ${messageOf(first)}`, { bundlePath }, first);
   }
 }
 
@@ -104,7 +106,7 @@ function isModuleClass(value: unknown): boolean {
 
 function nameOf(type: new () => RamaModule): string {
   try {
-    return new type().getModuleName();
+    return moduleNameOf(type);
   } catch {
     return type.name;
   }

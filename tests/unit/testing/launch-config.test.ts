@@ -15,7 +15,7 @@ test("tasks are a power of two, and tasks ≥ threads ≥ workers ≥ 1", () => 
     [4, 2, 3],
     [0, 0, 0],
     [4, 1.5, 1],
-  ] as const) {
+  ] as [number, number, number][]) {
     expect(() => new LaunchConfig(...counts)).toThrow(expect.objectContaining({ code: "BAD_PARALLELISM" }));
   }
 });
