@@ -1,5 +1,5 @@
 // Builds the release: release/dist/rama-<version>-<os>-<arch>.tar.gz for this machine, or for the targets named.
-//   npm run release [-- --target linux-x64 --target darwin-arm64 … | -- --all]
+//   npm run release [-- --target linux-x64 --target darwin-arm64 … | -- --all] [--out another/dist]
 //
 // Steps: (1) the files that lie around the executable, in release/dist/files: rama.yaml from the table of settings, log4j2.properties, README, examples, lib/rama
 // (declarations by tsc, the client compiled for Node by Bun); (2) per target one executable that carries those files, LevelDB's addon and the engine thread's
@@ -12,7 +12,12 @@ import { shippedYaml } from "../src/roles/workbench/release-files.ts";
 import { buildPackage } from "./build-package.ts";
 
 const root = resolve(import.meta.dir, "..");
-const dist = join(root, "release/dist");
+const { values } = parseArgs({
+  options: { target: { type: "string", multiple: true }, all: { type: "boolean" }, out: { type: "string" } },
+  strict: true,
+});
+/** Two builds at once need two of them. */
+const dist = resolve(values.out ?? join(root, "release/dist"));
 const files = join(dist, "files");
 
 interface Target {
@@ -136,16 +141,12 @@ async function buildTarget(target: Target): Promise<string> {
   const executable = join(stage, "rama");
   await compile(target, executable);
   chmodSync(executable, 0o755);
-  rmSync(`${executable}.map`, { force: true });
+  for (const name of readdirSync(stage)) if (name.endsWith(".map")) rmSync(join(stage, name));
   const archive = join(dist, `${name}.tar.gz`);
   await run(["tar", "czf", archive, "-C", dist, name]);
   return archive;
 }
 
-const { values } = parseArgs({
-  options: { target: { type: "string", multiple: true }, all: { type: "boolean" }, dir: { type: "boolean" } },
-  strict: true,
-});
 const wanted = values.all ? targets.map((target) => target.name) : (values.target ?? [ownTarget()]);
 await layOutFiles();
 for (const name of wanted) {
