@@ -1,5 +1,5 @@
 // How a module is launched in an in-process cluster: `new LaunchConfig(4, 2).numWorkers(2)`, or the literal `{ tasks: 4, threads: 2, workers: 2 }`.
-import { checkParallelism } from "../module/parallelism.ts";
+import { checkParallelism } from "../cluster/assignment.ts";
 
 export interface LaunchLiteral {
   readonly tasks: number;
@@ -14,7 +14,7 @@ export class LaunchConfig {
 
   /** BAD_PARALLELISM unless tasks is a power of two and tasks ≥ threads ≥ workers ≥ 1. */
   constructor(tasks: number, threads = 1, workers = 1) {
-    checkParallelism({ tasks, threads, workers });
+    checkParallelism({ tasks, threads, workers, replicationFactor: 1 });
     this.tasks = tasks;
     this.threads = threads;
     this.workers = workers;
