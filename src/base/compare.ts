@@ -90,15 +90,15 @@ export function compareStrings(a: string, b: string): number {
     const y = b.charCodeAt(i);
     if (x === y) continue;
     if (x < 0xd800 || y < 0xd800) return x - y;
-    return pointAt(a, i) - pointAt(b, i);
+    // A high surrogate before, common to both, may be alone in one and half of a pair in the other.
+    const from = i > 0 && isHighSurrogate(a.charCodeAt(i - 1)) ? i - 1 : i;
+    return a.codePointAt(from)! - b.codePointAt(from)! || a.codePointAt(i)! - b.codePointAt(i)!;
   }
   return a.length - b.length;
 }
 
-function pointAt(text: string, at: number): number {
-  const unit = text.charCodeAt(at);
-  const inPair = unit >= 0xdc00 && unit < 0xe000 && at > 0 && text.codePointAt(at - 1)! > 0xffff;
-  return text.codePointAt(inPair ? at - 1 : at)!;
+function isHighSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit < 0xdc00;
 }
 
 const absent = Symbol("absent");

@@ -76,9 +76,9 @@ function lookup(value: unknown, key: unknown): { found: unknown } | undefined {
 /** `next` undefined removes. */
 function replaced(value: unknown, key: unknown, next: unknown): unknown {
   if (Array.isArray(value)) {
-    const at = Number(key);
-    if (next !== VOID && at > value.length) throw new RamaError("INDEX_OUT_OF_RANGE", "beyond the end");
-    if (next === VOID && at >= value.length) return value;
+    const at = Number.isInteger(key) ? (key as number) : Number.POSITIVE_INFINITY;
+    if (next !== VOID && (at > value.length || at < 0)) throw new RamaError("INDEX_OUT_OF_RANGE", "beyond the end");
+    if (next === VOID && (at >= value.length || at < 0)) return value;
     return [...value.slice(0, at), ...(next === VOID ? [] : [next]), ...value.slice(at + 1)];
   }
   if (next === VOID) {
@@ -107,7 +107,9 @@ function everywhere(steps: Steps, value: unknown, collected: readonly unknown[] 
   return found;
 }
 
-const anywhere = (steps: Steps, value: unknown) => everywhere(steps, value).length > 0;
+/** Conditions see what has been collected on the way to them. */
+const anywhere = (steps: Steps, value: unknown, collected: readonly unknown[]) =>
+  everywhere(steps, value, collected).length > 0;
 const listOf = (steps: Steps, value: unknown) => interpretSelect(steps, value);
 
 function placesOf(step: Step, value: unknown, collected: readonly unknown[]): [unknown, readonly unknown[]][] {
@@ -118,9 +120,9 @@ function placesOf(step: Step, value: unknown, collected: readonly unknown[]): [u
     case "continueThenStay":
       return [...everywhere(paths[0]!, value, collected), [value, collected]];
     case "ifPath":
-      return everywhere(anywhere(paths[0]!, value) ? paths[1]! : paths[2]!, value, collected);
+      return everywhere(anywhere(paths[0]!, value, collected) ? paths[1]! : paths[2]!, value, collected);
     case "condPath": {
-      const at = paths.findIndex((path, i) => i % 2 === 0 && anywhere(path, value));
+      const at = paths.findIndex((path, i) => i % 2 === 0 && anywhere(path, value, collected));
       return at < 0 ? [] : everywhere(paths[at + 1]!, value, collected);
     }
     case "withPageSize":
@@ -133,7 +135,7 @@ function placesOf(step: Step, value: unknown, collected: readonly unknown[]): [u
     case "isCollected":
       return truthy(call(constantOf(step.args[0]), [collected])) ? [[value, collected]] : [];
     default:
-      return valuesOf(step, value).map((each) => [each, collected]);
+      return valuesOf(step, value, collected).map((each) => [each, collected]);
   }
 }
 
@@ -146,7 +148,7 @@ function collect({ nav, args, paths }: Step, value: unknown, collected: readonly
   return [...collected, found[0]];
 }
 
-function valuesOf(step: Step, value: unknown): unknown[] {
+function valuesOf(step: Step, value: unknown, collected: readonly unknown[]): unknown[] {
   const { nav, args } = step;
   const first = () => constantOf(args[0]);
   switch (nav) {
@@ -167,12 +169,12 @@ function valuesOf(step: Step, value: unknown): unknown[] {
     case "customNav":
       return [...(first() as Navigator).select(value)];
     default:
-      return isFilter(step, value) ?? view(step, value) ?? part(step, value)?.values ?? single(step, value);
+      return isFilter(step, value, collected) ?? view(step, value) ?? part(step, value)?.values ?? single(step, value);
   }
 }
 
 /** Stays or not; undefined for navigators that are no filters. */
-function isFilter({ nav, args, paths }: Step, value: unknown): unknown[] | undefined {
+function isFilter({ nav, args, paths }: Step, value: unknown, collected: readonly unknown[]): unknown[] | undefined {
   const kept = (holds: boolean) => (holds ? [value] : []);
   const order = () => compareValues(value, constantOf(args[0]));
   switch (nav) {
@@ -195,9 +197,9 @@ function isFilter({ nav, args, paths }: Step, value: unknown): unknown[] | undef
     case "filterGreaterThanOrEqual":
       return kept(order() >= 0);
     case "filterSelected":
-      return kept(anywhere(paths[0]!, value));
+      return kept(anywhere(paths[0]!, value, collected));
     case "filterNotSelected":
-      return kept(!anywhere(paths[0]!, value));
+      return kept(!anywhere(paths[0]!, value, collected));
     default:
       return undefined;
   }
@@ -396,9 +398,9 @@ function transform(steps: Steps, value: unknown, collected: readonly unknown[], 
     case "continueThenStay":
       return inTurn(value, [(each) => transform(paths[0]!, each, collected, go), next]);
     case "ifPath":
-      return transform(anywhere(paths[0]!, plain) ? paths[1]! : paths[2]!, value, collected, go);
+      return transform(anywhere(paths[0]!, plain, collected) ? paths[1]! : paths[2]!, value, collected, go);
     case "condPath": {
-      const at = paths.findIndex((path, i) => i % 2 === 0 && anywhere(path, plain));
+      const at = paths.findIndex((path, i) => i % 2 === 0 && anywhere(path, plain, collected));
       return at < 0 ? value : transform(paths[at + 1]!, value, collected, go);
     }
     case "withPageSize":
@@ -413,7 +415,7 @@ function transform(steps: Steps, value: unknown, collected: readonly unknown[], 
     default:
       break;
   }
-  const filtered = isFilter(step, plain);
+  const filtered = isFilter(step, plain, collected);
   if (filtered !== undefined) return filtered.length > 0 ? next(value) : value;
   const viewed = view(step, plain);
   return viewed !== undefined ? next(viewed[0]) : transformPlaces(step, plain, next);
@@ -439,7 +441,11 @@ function transformPlaces(step: Step, value: unknown, next: (place: unknown) => u
     }
     case "must":
     case "nth":
-      return place(step, value).reduce((current, at) => replaced(current, at, next(lookup(value, at)!.found)), value);
+      return place(step, value).reduce((current, at) => {
+        const before = lookup(value, at)!.found;
+        const after = next(before);
+        return after === before ? current : replaced(current, at, after);
+      }, value);
     case "first":
     case "last":
       return place(step, value).reduce((_, at) => oneElement(value, at, next), value);

@@ -170,7 +170,7 @@ describe("compiled paths agree with the interpreter", () => {
           ),
         ).toBe(true);
       }),
-      { numRuns: 3000 },
+      { numRuns: 2000 },
     );
   });
 
@@ -187,7 +187,7 @@ describe("compiled paths agree with the interpreter", () => {
         ).toBe(true);
         expect(valuesEqual(frozen, value)).toBe(true);
       }),
-      { numRuns: 4000 },
+      { numRuns: 2500 },
     );
   });
 
@@ -331,7 +331,7 @@ describe("indexed structures behave as plain data", () => {
         for (const path of reads)
           expect(compileSelect(path.steps)(root.get(), [])).toEqual(Path.select(path, byKeys(model)));
       }),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     );
   });
 });
