@@ -4,6 +4,7 @@ import type { CompoundAgg } from "../aggregators/compound.ts";
 import type { PStateVar } from "../paths/arg.ts";
 import { Chain } from "./chain.ts";
 import type { BlockNode, NodeShape } from "./nodes.ts";
+import { runDetached } from "./run-detached.ts";
 
 type Args<K extends keyof Chain> = Chain[K] extends (...args: infer A) => unknown ? A : never;
 
@@ -17,6 +18,11 @@ export class Block extends Chain {
 
   protected override grown(nodes: readonly BlockNode[]): this {
     return new Block(Object.freeze([...this.nodes, ...nodes])) as this;
+  }
+
+  /** Runs the block here and now, by itself: no tasks and no module. Rejects with what its code throws. */
+  async execute(): Promise<void> {
+    await runDetached(this.nodes);
   }
 
   /** An empty block, to be lengthened. */

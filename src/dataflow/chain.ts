@@ -157,7 +157,7 @@ export abstract class Chain {
     return this.#add(() => ({
       kind: "ifTrue",
       condition: toArg(condition),
-      then: asBlock(then, "ifTrue"),
+      whenTrue: asBlock(then, "ifTrue"),
       otherwise: otherwise === undefined ? undefined : asBlock(otherwise, "ifTrue"),
     }));
   }

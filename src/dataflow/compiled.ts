@@ -60,7 +60,12 @@ export interface StageContext extends OpContext {
   /** eachAsync: when the promise resolves go on at `stage` with `[...vars, value]`; a rejection fails the record. */
   awaitPromise(stage: number, vars: unknown[], promise: Promise<unknown>): void;
   /** localSelect with allowYield: rows of the select come one by one at `stage` as `[...vars, row]`, over a stable snapshot, in a later event. */
-  selectYielding(stage: number, vars: unknown[], pstate: number, select: (root: PathRoot, session: ReadSession) => unknown[]): void;
+  selectYielding(
+    stage: number,
+    vars: unknown[],
+    pstate: number,
+    select: (root: PathRoot, session: ReadSession) => unknown[],
+  ): void;
   /** Goes on at `stage` with `[...vars, result]`. `query` is the topology's index, or the name of a mirror. */
   invokeQuery(stage: number, vars: unknown[], query: number | string, args: unknown[]): void;
   /** Appends to the current task's partition of the depot; goes on at `stage` with `vars` when the level is reached (stage -1: nothing follows). */
@@ -104,7 +109,10 @@ export interface CompiledTopology {
   /** Query only: first stage, and how a client may choose the start task: input index to hash, a fixed task, or anything. */
   readonly query?: {
     readonly stage: number;
-    readonly start: { readonly kind: "hashInput"; readonly input: number } | { readonly kind: "task"; readonly task: number } | { readonly kind: "any" };
+    readonly start:
+      | { readonly kind: "hashInput"; readonly input: number }
+      | { readonly kind: "task"; readonly task: number }
+      | { readonly kind: "any" };
   };
 }
 

@@ -8,7 +8,7 @@ import { type Binding, type FlowNode, type FlowOp, isFlowArg, type SendTarget, t
 
 type OpOf<K extends FlowOp["kind"]> = Extract<FlowOp, { kind: K }>;
 
-export function emitNode(e: Emitter, node: FlowNode, spot: Spot): void {
+export function emitNode(e: Emitter, node: FlowNode, spot: Spot) {
   const { op } = node;
   const { code } = spot;
   if (mayThrow(op)) code.line(`x.at = ${node.id};`);
@@ -86,7 +86,7 @@ function truthy(value: string): string {
 
 // ---- calls
 
-function call(e: Emitter, node: FlowNode, op: OpOf<"call">, spot: Spot): void {
+function call(e: Emitter, node: FlowNode, op: OpOf<"call">, spot: Spot) {
   const args = e.values(op.args, spot);
   const { fn } = op;
   if (isOp(fn)) return callOp(e, node, fn, args, spot);
@@ -103,7 +103,7 @@ function bindOne(e: Emitter, out: Binding | undefined, value: string, mayBeUndef
   else spot.code.line(`${value};`);
 }
 
-function callOp(e: Emitter, node: FlowNode, op: Op, args: readonly string[], spot: Spot): void {
+function callOp(e: Emitter, node: FlowNode, op: Op, args: readonly string[], spot: Spot) {
   const source = e.call(op, args, spot);
   const outs = node.outs ?? [];
   if (op.emits === "many") {
@@ -138,7 +138,7 @@ function fields(e: Emitter, row: string, outs: readonly Binding[], spot: Spot): 
 }
 
 /** What a generator or operation emits, on its default and named streams. */
-function rows(e: Emitter, node: FlowNode, source: string, spot: Spot): void {
+function rows(e: Emitter, node: FlowNode, source: string, spot: Spot) {
   const row = e.name();
   e.block(
     `for (const ${row} of ${source})`,
@@ -160,7 +160,7 @@ function rows(e: Emitter, node: FlowNode, source: string, spot: Spot): void {
   );
 }
 
-function bindRow(e: Emitter, row: string, outs: readonly Binding[] | undefined, spot: Spot): void {
+function bindRow(e: Emitter, row: string, outs: readonly Binding[] | undefined, spot: Spot) {
   if (outs === undefined) return;
   if (outs.length === 1) return bindOne(e, outs[0], `R.one(${row})`, false, spot);
   const list = e.name();
@@ -201,11 +201,11 @@ function rootOf(state: StateRef): Root {
   }
 }
 
-function selectState(e: Emitter, node: FlowNode, op: OpOf<"selectState">, spot: Spot): void {
+function selectState(e: Emitter, node: FlowNode, op: OpOf<"selectState">, spot: Spot) {
   select(e, node, rootOf(op.state), op.path, spot);
 }
 
-function select(e: Emitter, node: FlowNode, from: Root, path: OpOf<"selectState">["path"], spot: Spot): void {
+function select(e: Emitter, node: FlowNode, from: Root, path: OpOf<"selectState">["path"], spot: Spot) {
   const { steps } = path;
   const one = cardinality(steps) === "one";
   const options = from.schema === undefined ? {} : { schema: from.schema };
@@ -239,7 +239,11 @@ function transform(e: Emitter, op: OpOf<"transform">, spot: Spot): void {
   const compiled = e.constants.name(compileTransform(steps, schema === undefined ? {} : { schema }));
   const args = `[${e.values(op.path.args, spot).join(", ")}]`;
   const name = e.name();
-  if (misses && mayMiss(steps, schema)) {
+  if (op.state.kind === "held") {
+    spot.code.suspends = true;
+    spot.code.line(`const ${name} = ${args};`);
+    spot.code.line(`while (!R.transformHeld(x, ${compiled}, ${op.state.binding.js}, ${name})) yield;`);
+  } else if (misses && mayMiss(steps, schema)) {
     spot.code.suspends = true;
     spot.code.line(`const ${name} = ${args};`);
     spot.code.line(`while (!R.attemptTransform(x, ${compiled}, ${root}, ${name})) yield;`);
@@ -286,7 +290,7 @@ function split(e: Emitter, op: OpOf<"split">, spot: Spot): void {
 
 // ---- boundaries
 
-function boundary(e: Emitter, op: FlowOp, spot: Spot): void {
+function boundary(e: Emitter, op: FlowOp, spot: Spot) {
   const { code } = spot;
   switch (op.kind) {
     case "send":

@@ -129,8 +129,10 @@ export class Emitter {
 
   /** Declares a local with a value that is never undefined. */
   declare(binding: Binding, value: string, spot: Spot, mayBeUndefined = false): void {
-    if (!mayBeUndefined) return spot.code.line(`const ${binding.js} = ${value};`);
-    spot.code.line(`let ${binding.js} = ${value}; if (${binding.js} === undefined) ${binding.js} = null;`);
+    const line = mayBeUndefined
+      ? `let ${binding.js} = ${value}; if (${binding.js} === undefined) ${binding.js} = null;`
+      : `const ${binding.js} = ${value};`;
+    spot.code.line(line);
   }
 
   // ---- arguments

@@ -380,7 +380,7 @@ export class FlowBuilder {
     const branches: SplitBranch[] = [];
     let otherwise: readonly FlowNode[] | "noMatch" = [];
     if (node.kind === "ifTrue") {
-      branches.push({ condition: arg(node.condition), entry: inside(node.then.nodes) });
+      branches.push({ condition: arg(node.condition), entry: inside(node.whenTrue.nodes) });
       otherwise = inside(node.otherwise?.nodes ?? []);
     } else if (node.kind === "cond") {
       for (const { condition, block } of node.cases)

@@ -65,7 +65,7 @@ export type NodeShape =
   | {
       readonly kind: "ifTrue";
       readonly condition: ArgNode;
-      readonly then: Block;
+      readonly whenTrue: Block;
       readonly otherwise: Block | undefined;
     }
   | { readonly kind: "cond"; readonly cases: readonly CaseBranch[] }

@@ -8,10 +8,15 @@ import type { StageContext } from "./compiled.ts";
 import { asEmission, Emission, emissionsOf, isGeneratorFunction, isOperation } from "./emission.ts";
 import { Ops } from "./ops.ts";
 
-/** Something that a `$$` var may hold in a detached block. */
+/** What a `$$` var may hold in a detached block: a PState on its own (TestPState). */
 export interface HeldState {
+  /** Reads see earlier changes at once. */
   pathRoot(session: ReadSession): PathRoot;
-  clearState?(): void;
+  /** Undoes what was changed since the last `commitChange`. */
+  undoChange(): void;
+  /** Makes what was changed visible to everyone. */
+  commitChange(): void;
+  clearState(): void;
 }
 
 const missed = Symbol("missed");
@@ -50,14 +55,30 @@ export const runtime = {
     return false;
   },
 
+  /** The root of a held state, or of plain data. */
   held(value: unknown, x: StageContext): PathRoot {
     if (isHeld(value)) return value.pathRoot(x.session);
     return { get: () => value ?? null, set: notAState };
   },
 
+  /** One transform of a held state; false when it has to be done again after loading. */
+  transformHeld(x: StageContext, transform: Evaluate, value: unknown, args: readonly unknown[]): boolean {
+    if (!isHeld(value)) return notAState();
+    try {
+      const root = value.pathRoot(x.session);
+      root.set(transform(root.get(), args, x.session));
+    } catch (error) {
+      value.undoChange();
+      if (!x.session.missed) throw error;
+    }
+    if (x.session.missed) value.undoChange();
+    else value.commitChange();
+    return !x.session.missed;
+  },
+
   clearHeld(value: unknown): void {
-    if (!isHeld(value) || value.clearState === undefined) notAState();
-    else value.clearState();
+    if (isHeld(value)) value.clearState();
+    else notAState();
   },
 
   /** A field by an object pattern: null where it is absent or the value has no fields. */

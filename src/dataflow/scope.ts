@@ -72,7 +72,7 @@ export function join(scopes: readonly Scope[], fresh: (name: string) => Binding)
     }
     const param = fresh(name);
     params.push(param);
-    bindings.forEach((binding, i) => args[i]!.push(binding));
+    for (const [i, binding] of bindings.entries()) args[i]!.push(binding);
     scope = scope.with(param);
   }
   return { scope, params, args };

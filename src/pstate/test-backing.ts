@@ -56,6 +56,27 @@ export class TestPStateBacking {
     return result;
   }
 
+  // ---- for detached blocks, which wait for missed pages themselves (`dataflow/runtime.ts`, HeldState)
+
+  /** Sees its own changes at once. */
+  pathRoot(session: ReadSession): PathRoot {
+    return this.#partition.owner(this.#transaction, session);
+  }
+
+  undoChange(): void {
+    this.#transaction.rollbackTo(0);
+  }
+
+  commitChange(): void {
+    this.#transaction.seal()?.apply();
+  }
+
+  /** Back to the starting state. */
+  clearState(): void {
+    this.#partition.clear(this.#transaction);
+    this.commitChange();
+  }
+
   async #evaluate<T>(session: ReadSession, evaluate: () => T): Promise<T> {
     for (;;) {
       let result: T | undefined;
