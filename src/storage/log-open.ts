@@ -58,6 +58,14 @@ export function openSegments(options: SegmentsOptions): OpenedSegments {
   return new Opening(options).run();
 }
 
+interface ReadSegment {
+  readonly bytes: Uint8Array;
+  /** Where the last batch begins. */
+  readonly lastBatch: number;
+  readonly validEnd: number;
+  readonly restIsZero: boolean;
+}
+
 class Opening {
   readonly #options: SegmentsOptions;
   readonly #segments: Segment[] = [];
@@ -80,16 +88,12 @@ class Opening {
     numbers.forEach((number, i) => {
       if (i > 0 && number !== numbers[i - 1]! + 1) throw this.#missing(`segment ${numbers[i - 1]! + 1} is missing`);
     });
-    let validEnd = 0;
-    let restIsZero = true;
+    let newest: ReadSegment | undefined;
     for (const number of numbers) {
       const isNewest = number === numbers.at(-1);
-      const read = this.#read(number, isNewest);
-      if (read === undefined) continue;
-      validEnd = read.validEnd;
-      restIsZero = read.restIsZero;
+      newest = this.#read(number, isNewest) ?? newest;
     }
-    const opened = this.#openNewest(validEnd, restIsZero);
+    const opened = this.#openNewest(newest);
     return {
       ...opened,
       segments: this.#segments,
@@ -101,7 +105,7 @@ class Opening {
     };
   }
 
-  #read(number: number, isNewest: boolean): { validEnd: number; restIsZero: boolean } | undefined {
+  #read(number: number, isNewest: boolean): ReadSegment | undefined {
     const { disk, dir } = this.#options;
     const path = `${dir}/${segmentName(number)}`;
     const bytes = disk.readFile(path);
@@ -122,8 +126,10 @@ class Opening {
     const segment: Segment = { number, path, bytes: 0, ends: new Map() };
     this.#segments.push(segment);
     this.#current = segment;
+    let lastBatch = SEGMENT_HEADER_BYTES;
     const scan = scanSegment(bytes, number, SEGMENT_HEADER_BYTES, {
       batch: (firstEntry, position) => {
+        lastBatch = position;
         if (firstEntry !== this.#next) throw this.#corrupt(path, position);
       },
       entry: (entry, position) => this.#entry(entry, position),
@@ -133,7 +139,8 @@ class Opening {
     if (damaged >= 0) throw this.#corrupt(path, scan.validEnd);
     const lastUsed = header.recycled ? bytes.length - 1 : lastNonZero(bytes, scan.validEnd);
     if (isNewest) this.#tornBytes = Math.max(scan.declaredEnd, header.recycled ? 0 : lastUsed + 1) - scan.validEnd;
-    return { validEnd: scan.validEnd, restIsZero: lastUsed < scan.validEnd && scan.declaredEnd === scan.validEnd };
+    const restIsZero = lastUsed < scan.validEnd && scan.declaredEnd === scan.validEnd;
+    return { bytes, lastBatch, validEnd: scan.validEnd, restIsZero };
   }
 
   #entry(entry: LogEntry, position: number): void {
@@ -155,13 +162,17 @@ class Opening {
     this.#options.replay(entry);
   }
 
-  #openNewest(validEnd: number, restIsZero: boolean): Pick<OpenedSegments, "file" | "position" | "allocated"> {
+  #openNewest(read: ReadSegment | undefined): Pick<OpenedSegments, "file" | "position" | "allocated"> {
     const { disk, dir } = this.#options;
     const newest = this.#segments.at(-1);
-    if (newest === undefined) return { file: undefined, position: 0, allocated: 0 };
+    if (newest === undefined || read === undefined) return { file: undefined, position: 0, allocated: 0 };
+    const { bytes, lastBatch, validEnd, restIsZero } = read;
     const file = disk.open(newest.path, "write");
     // A torn batch must not lie behind the next one: its records could pass for that one's.
     if (!restIsZero) file.truncate(validEnd);
+    // The last batch may never have been synced, or its sync may have failed: then the system's cache shows bytes that it holds for clean and that are not on the
+    // disk. Written once more they are dirty again.
+    if (validEnd > lastBatch) file.write(bytes.subarray(lastBatch, validEnd), lastBatch);
     file.datasyncSync();
     disk.syncDir(dir);
     newest.bytes = validEnd;
