@@ -19,7 +19,7 @@ import {
   readId,
 } from "./layout.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
-import { joinOrder, Structure } from "./structure.ts";
+import { joinOrder, Structure, structureBytes } from "./structure.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Validator } from "./validate.ts";
 import type { RootType, StructureType } from "./value-type.ts";
@@ -192,7 +192,7 @@ export class Partition implements PStatePartition {
   /** Structures without nodes in memory are found again when they are needed. */
   #sweep(): void {
     for (const structure of this.#structures.values()) {
-      if (structure.nodeCount === 0 && structure.children.size === 0) this.detach(structure);
+      if (structure.empty) this.detach(structure);
     }
     this.#sweepAt = 2 * this.#structures.size + 64;
   }
@@ -202,7 +202,10 @@ export class Partition implements PStatePartition {
     structure.gone = true;
     if (structure.evictedFlush > this.#detachedFlush) this.#detachedFlush = structure.evictedFlush;
     this.#structures.delete(structure.id);
-    structure.parent?.children.delete(structure);
+    this.cache.bytes -= structureBytes;
+    const { parent } = structure;
+    parent?.removeChild(structure);
+    if (parent?.empty) this.detach(parent);
   }
 
   /** The object that now stands for a structure whose object has left memory. */

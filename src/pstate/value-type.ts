@@ -105,7 +105,7 @@ class TypeCompiler {
           check: this.#validator.leaf(node.type),
         };
       case "migrated":
-        return { ...this.value(node.to), migrate: node.migrate };
+        return this.#migrated(this.value(node.to), node.migrate);
       case "map":
         return this.#map(this.key(node.key), this.value(node.value), node.subindexed);
       case "set":
@@ -115,6 +115,11 @@ class TypeCompiler {
       case "fixed":
         return this.#fixed(new Map([...node.fields].map(([name, field]) => [name, this.value(field)] as const)));
     }
+  }
+
+  /** Values that hold structures are not migrated as they are read: what is stored has ids where the author's function expects structures. */
+  #migrated(type: ValueType, migrate: (value: unknown) => unknown): ValueType {
+    return type.holds ? type : { ...type, migrate };
   }
 
   #structure(kind: "map" | "set" | "list", key: KeyType, element: ValueType, sizeTracking: boolean): ValueType {

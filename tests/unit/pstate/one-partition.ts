@@ -63,5 +63,7 @@ function onePartition(kv: Kv, schema: SchemaNode, options: Options) {
     cachedNodes: () => (partition as Partition).cache.nodes,
     /** Another process on the same store. */
     reopen: async () => onePartition(kv, schema, options),
+    /** A later version of the module on it. */
+    reopenWith: async (later: SchemaNode) => onePartition(kv, later, options),
   };
 }
