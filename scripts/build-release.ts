@@ -147,13 +147,23 @@ async function buildTarget(target: Target): Promise<string> {
   return archive;
 }
 
-const wanted = values.all ? targets.map((target) => target.name) : (values.target ?? [ownTarget()]);
-await layOutFiles();
-for (const name of wanted) {
-  const target = targets.find((candidate) => candidate.name === name);
-  if (!target) throw new Error(`unknown target ${name}; there are ${targets.map((t) => t.name).join(", ")}`);
-  const started = performance.now();
-  const archive = await buildTarget(target);
-  const bytes = readFileSync(archive).length;
-  console.log(`${archive}  ${(bytes / 1e6).toFixed(1)} MB  ${((performance.now() - started) / 1000).toFixed(1)} s`);
+async function buildAll(): Promise<void> {
+  const wanted = values.all ? targets.map((target) => target.name) : (values.target ?? [ownTarget()]);
+  const unknown = wanted.find((name) => !targets.some((target) => target.name === name));
+  if (unknown !== undefined)
+    throw new Error(`unknown target ${unknown}; there are ${targets.map((t) => t.name).join(", ")}`);
+  await layOutFiles();
+  for (const target of targets.filter(({ name }) => wanted.includes(name))) {
+    const started = performance.now();
+    const archive = await buildTarget(target);
+    const bytes = readFileSync(archive).length;
+    console.log(`${archive}  ${(bytes / 1e6).toFixed(1)} MB  ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  }
+}
+
+try {
+  await buildAll();
+} catch (error) {
+  console.error((error as Error).message);
+  process.exit(1);
 }

@@ -58,7 +58,8 @@ async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
 
 /** Builds the tarball of this machine and unpacks it; the folder of the unpacked release. */
 async function unpackedRelease(folder: string): Promise<string> {
-  const child = Bun.spawn([process.execPath, join(root, "scripts/build-release.ts")], {
+  const build = join(folder, "build");
+  const child = Bun.spawn([process.execPath, join(root, "scripts/build-release.ts"), "--out", build], {
     cwd: root,
     stdout: "pipe",
     stderr: "pipe",
@@ -74,6 +75,7 @@ async function unpackedRelease(folder: string): Promise<string> {
   const tar = Bun.spawn(["tar", "xzf", archive, "-C", folder], { stdout: "ignore", stderr: "pipe" });
   const tarSaid = await new Response(tar.stderr).text();
   if ((await tar.exited) !== 0) throw new Error(`${archive} cannot be unpacked: ${tarSaid}`);
+  rmSync(build, { recursive: true });
   return join(folder, readdirSync(folder)[0]!);
 }
 
