@@ -88,8 +88,11 @@ async function run(): Promise<number> {
 }
 
 const rates: number[] = [];
+const cpu = process.cpuUsage();
 for (let i = 0; i < 5; i++) rates.push(Math.round(await run()));
-console.log(`${frames.length * batch} events, ${tasks} tasks, ${groups} groups${hop && ", each hops"}: ${rates.join(" ")} events/s`);
+const { user, system } = process.cpuUsage(cpu);
+const cpuUs = ((user + system) / (5 * frames.length * batch)).toFixed(2);
+console.log(`${frames.length * batch} events, ${tasks} tasks, ${groups} groups${hop && ", each hops"}: ${rates.join(" ")} events/s, ${cpuUs} us CPU each`);
 
 // One record at a time: what an acknowledgement costs.
 const single = recordsOf([{ user: "user1", page: "/", at: 1 }]);

@@ -57,6 +57,7 @@ export class CommitLoop {
   #gatherTurns = 0;
   /** Inputs that came since the last turn, counted by whoever pushes them. */
   #inputs = 0;
+  readonly #idleWaiters: (() => void)[] = [];
   turns = 0;
 
   constructor(options: CommitLoopOptions) {
@@ -71,13 +72,20 @@ export class CommitLoop {
 
   /** Nothing runs and everything that was sealed is durable. */
   get idle(): boolean {
-    return (
-      !this.#running &&
-      !this.#scheduled &&
-      this.#waiting.length === 0 &&
-      this.#ready.length === 0 &&
-      this.#options.queue.length === 0
-    );
+    const { queue, log } = this.#options;
+    if (this.#running || this.#scheduled || this.#durable < log.end) return false;
+    return this.#waiting.length === 0 && this.#ready.length === 0 && queue.length === 0;
+  }
+
+  /** Calls `fn` once it is idle, or stopped. */
+  whenIdle(fn: () => void): void {
+    if (this.idle || this.#stopped) fn();
+    else this.#idleWaiters.push(fn);
+  }
+
+  #checkIdle(): void {
+    if (this.#idleWaiters.length === 0 || !(this.idle || this.#stopped)) return;
+    for (const fn of this.#idleWaiters.splice(0)) fn();
   }
 
   push(category: number, job: Job, inputs = 0): void {
@@ -107,6 +115,7 @@ export class CommitLoop {
 
   stop(): void {
     this.#stopped = true;
+    this.#checkIdle();
   }
 
   readonly #tick = (): void => {
@@ -197,6 +206,7 @@ export class CommitLoop {
     this.#release();
     this.#options.flush();
     if (this.#options.queue.length > 0 || this.#ready.length > 0 || this.#hooks.length > 0) this.wake();
+    this.#checkIdle();
   }
 
   #becameDurable(upTo: number): void {
@@ -206,7 +216,9 @@ export class CommitLoop {
       this.#durable = upTo;
       this.#options.durable(upTo);
       this.#release();
-      if (!this.#running) this.#options.flush();
+      if (this.#running) return;
+      this.#options.flush();
+      this.#checkIdle();
     } catch (error) {
       this.#stopped = true;
       this.#options.onBroken(error);

@@ -176,6 +176,7 @@ export class Engine implements EventReceiver {
     this.#store.startFlushing(this.#runtimes, (error) => this.#break(error));
     for (const runtime of this.#runtimes) runtime.start();
     // Where new sources begin is durable before anyone can append.
+    this.#loop.wake();
     await this.drained();
   }
 
@@ -493,9 +494,7 @@ export class Engine implements EventReceiver {
 
   /** Resolves when nothing runs and all that was sealed is durable and applied. */
   async drained(): Promise<void> {
-    while (!this.#loop.idle && this.#failed === null) {
-      await new Promise<void>((resolve) => this.#options.env.nextTurn(resolve));
-    }
+    await new Promise<void>((resolve) => this.#loop.whenIdle(resolve));
     if (this.#failed !== null) throw this.#failed;
   }
 
