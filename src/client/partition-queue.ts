@@ -52,7 +52,13 @@ export class PartitionQueue {
   }
 
   add(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
-    this.#batchFor(level).add(record, this.#options.recordBytesMax, waiter, tag);
+    const batch = this.#batchFor(level);
+    try {
+      batch.add(record, this.#options.recordBytesMax, waiter, tag);
+    } catch (error) {
+      if (batch.count === 0) this.#waiting.pop();
+      throw error;
+    }
     this.#schedule();
   }
 
@@ -96,7 +102,6 @@ export class PartitionQueue {
 
   #pump(): void {
     if (this.#recovering || this.#waiting.length === 0 || this.#inFlight.length >= inFlightMax) return;
-    this.#dropEmpty();
     const { context, moduleName, task } = this.#options;
     const table = context.routing.cached(moduleName);
     if (table === undefined) {
@@ -120,11 +125,6 @@ export class PartitionQueue {
     }
   }
 
-  #dropEmpty(): void {
-    // A batch is empty when its only record could not be encoded.
-    while (this.#waiting.length > 0 && this.#waiting[0]!.count === 0) this.#waiting.shift();
-  }
-
   #sendWaiting(connection: EngineConnection, depot: number): void {
     while (this.#waiting.length > 0 && this.#inFlight.length < inFlightMax) {
       if (connection.unsentBytes > unsentPauseBytes) {
@@ -132,9 +132,7 @@ export class PartitionQueue {
         if (this.#inFlight.length === 0) this.#options.context.env.setTimer(unsentPauseMs, () => this.#pump());
         return;
       }
-      const batch = this.#waiting.shift()!;
-      if (batch.count === 0) continue;
-      this.#send(batch, connection, depot);
+      this.#send(this.#waiting.shift()!, connection, depot);
     }
   }
 

@@ -18,7 +18,7 @@ import type { QueryClient } from "../client/query.ts";
 import { compileModule } from "../dataflow/compile.ts";
 import { defineModule } from "../module/build.ts";
 import type { RamaModule } from "../module/module.ts";
-import { schemaClasses } from "./schema-classes.ts";
+import { moduleClasses } from "./module-classes.ts";
 import { MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
 import { type LaunchConfig, type LaunchLiteral, launchConfigOf } from "./launch-config.ts";
 import { ModuleInstance } from "./module-instance.ts";
@@ -87,10 +87,11 @@ export class InProcessCluster implements ClusterClient {
   /** Builds, compiles and starts a module; resolves when it serves. Errors: what building it throws, BAD_PARALLELISM, MODULE_EXISTS. */
   async launchModule(module: ModuleClassOrInstance, config: LaunchConfig | LaunchLiteral): Promise<LaunchedModule> {
     const launch = launchConfigOf(config);
-    const compiled = compileModule(defineModule(module));
-    const { name } = compiled.definition;
+    const definition = defineModule(module);
+    const { name } = definition;
     if (this.#modules.has(name)) throw new RamaError("MODULE_EXISTS", `${name} runs already`, { module: name });
-    for (const type of schemaClasses(compiled.definition)) this.#classes.register(type);
+    for (const type of moduleClasses(definition)) this.#classes.register(type);
+    const compiled = compileModule(definition, { classes: this.#classes });
     const instance = new ModuleInstance({
       env: this.#env,
       network: this.#network,

@@ -3,6 +3,7 @@
 //   await counts.transform(Path.key("a").termVal(1));
 import type { SchemaNode } from "../module/schema.ts";
 import { type SchemaArg, topSchema } from "../module/pstate-schema.ts";
+import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import { compileSelect, compileSelectOne, compileTransform } from "../paths/compile.ts";
 import type { Path } from "../paths/path.ts";
 import { asData } from "../paths/spec.ts";
@@ -12,12 +13,42 @@ import { memoryKv } from "../storage/kv-memory.ts";
 export class TestPState {
   readonly #backing: Promise<TestPStateBacking>;
   readonly #schema: SchemaNode;
+  #opened: TestPStateBacking | undefined = undefined;
 
   private constructor(schema: SchemaNode) {
     this.#schema = schema;
     this.#backing = memoryKv()
       .open("test-pstate")
-      .then((kv) => new TestPStateBacking({ kv, schema }));
+      .then((kv) => {
+        this.#opened = new TestPStateBacking({ kv, schema });
+        return this.#opened;
+      });
+  }
+
+  // ---- HeldState: a `$$p` var of a detached block may hold this (`dataflow/runtime.ts`)
+
+  get schema(): SchemaNode {
+    return this.#schema;
+  }
+
+  pathRoot(session: ReadSession): PathRoot {
+    if (this.#opened !== undefined) return this.#opened.pathRoot(session);
+    session.miss(async () => {
+      await this.#backing;
+    });
+    return { get: () => null, set() {} };
+  }
+
+  undoChange(): void {
+    this.#opened?.undoChange();
+  }
+
+  commitChange(): void {
+    this.#opened?.commitChange();
+  }
+
+  clearState(): void {
+    this.#opened?.clearState();
   }
 
   /** Takes a schema as `pstate` of a topology does: `PState.mapSchema(String, Number)`, or a class. */

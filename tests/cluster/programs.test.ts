@@ -261,3 +261,50 @@ test("ticks by hand reach every task", async () => {
   for (const key of [0, 1, 2, 3, 4, 5]) expect(await module.pstate("$$ticks").selectOne(key, Path.key(0))).toBe(2);
   expect(await codeOf(module.depot("*tick").append(1))).toBe("NOT_APPENDABLE");
 });
+
+class Deposit {
+  constructor(
+    readonly user: string,
+    readonly cents: number,
+  ) {}
+}
+class Note {
+  constructor(readonly text: string) {}
+}
+class Unknown {
+  readonly x = 1;
+}
+
+class AccountsModule extends RamaModule {
+  define(setup: Setup, topologies: Topologies) {
+    setup.declareDepot("*changes", Depot.hashBy("user"));
+    const s = topologies.stream("accounts");
+    s.pstate("$$funds", PState.mapSchema(String, BigInt));
+    s.pstate("$$notes", PState.mapSchema(String, Note));
+    s.source("*changes")
+      .out("*change")
+      .ifTrue(
+        true,
+        Block.subSource(
+          "*change",
+          SubSource.create(Deposit)
+            .bind("*change", { user: "*user", cents: "*cents" })
+            .localTransform("$$funds", Path.key("*user").nullToVal(0).term(Ops.PLUS, "*cents"))
+            .each((user: string) => new Note(`last of ${user}`), "*user")
+            .out("*note")
+            .localTransform("$$notes", Path.key("*user").termVal("*note")),
+        ),
+      );
+  }
+}
+
+test("class instances travel, are told apart, stored and read back as instances", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(AccountsModule, launch);
+  const changes = module.depot("*changes");
+  await changes.append(new Deposit("ann", 250));
+  await changes.append(new Deposit("ann", 50));
+  expect(await module.pstate("$$funds").selectOne(Path.key("ann"))).toBe(300n);
+  expect(await module.pstate("$$notes").selectOne(Path.key("ann"))).toEqual(new Note("last of ann"));
+  expect(await codeOf(changes.append(new Unknown()))).toBe("NOT_SERIALIZABLE");
+});

@@ -61,7 +61,7 @@ export async function loadModule(options: LoadOptions): Promise<LoadedModule> {
   const moduleClass = findModule(exports, options.moduleExport, options.bundlePath);
   const classes = registerExports(exports, options.serializations ?? []);
   const functionNamed = (name: string): unknown => exportedFunction(exports, name);
-  return { module: compileModule(defineModule(moduleClass)), classes, functionNamed };
+  return { module: compileModule(defineModule(moduleClass), { classes }), classes, functionNamed };
 }
 
 /** Names of the module classes that a bundle exports. BAD_BUNDLE. */

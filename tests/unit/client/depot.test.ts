@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { RamaError } from "../../../src/base/errors.ts";
 import { taskOf } from "../../../src/base/hash.ts";
+import { Appender } from "../../../src/client/appender.ts";
 import { codeOf, FakeCluster } from "../../fake-engine.ts";
 
 async function started(settings: Record<string, unknown> = {}) {
@@ -145,6 +146,17 @@ describe("how an append ends", () => {
     expect(cluster.values(2)).toEqual(["a", "c"]);
     expect(await depot("*global").appendMany([])).toEqual({ appended: 0, ackReturns: null, failures: [] });
   });
+});
+
+test("a refused record leaves nothing behind that closing would wait for", async () => {
+  const { context } = await started();
+  const appender = new Appender(context, "M", "*global");
+  await context.routing.get("M");
+  const refused: string[] = [];
+  const waiter = { appended: () => {}, notAppended: (_tag: number, error: RamaError) => refused.push(error.code) };
+  appender.add(() => 1, "ack", waiter, 0);
+  expect(refused).toEqual(["NOT_SERIALIZABLE"]);
+  expect(appender.idle).toBe(true);
 });
 
 describe("trouble on the way", () => {
