@@ -57,9 +57,8 @@ function exitCodeOf(error: RamaError): number {
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2));
-  // A client that a program left open must not keep a finished command alive.
-  if (!process.argv.includes("worker")) process.exit(process.exitCode);
+  // What is still open (a client of a program, a timer) must not keep a finished command alive. A worker's engine threads have ended by themselves by now.
+  process.exit(await main(process.argv.slice(2)));
 } catch (error) {
   if (error instanceof RamaError) {
     print.error(`${error.message} (${error.code})`);
