@@ -16,7 +16,7 @@ const PLAIN_HEADER_BYTES = 24;
 const TOKEN_BYTES = 22;
 
 export interface AppendToken {
-  /** 16 bytes. */
+  /** 16 bytes, which never change: one object stands for one client. */
   readonly client: Uint8Array;
   readonly seq: number;
 }

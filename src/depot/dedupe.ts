@@ -16,6 +16,9 @@ export const appendsKeptPerClient = 32;
 const resendMs = 10 * 60 * 1000;
 
 interface ClientAppends {
+  readonly key: string;
+  /** As it was given last, which is the same object for all appends of a connection. */
+  given: Uint8Array;
   readonly client: Uint8Array;
   /** Ascending, as the offsets. */
   readonly seqs: number[];
@@ -28,6 +31,10 @@ export class DedupeTable {
   /** In the order of last appends. */
   readonly #clients = new Map<string, ClientAppends>();
   readonly #clientsMax: number;
+  /** The client of the last question or append: most often the next one's too. */
+  #last: ClientAppends | undefined;
+  /** The one at the end of the order. */
+  #newest: ClientAppends | undefined;
   #dirty: ClientAppends[] = [];
   #evicted: Uint8Array[] = [];
   /** Last append time of the youngest client that was evicted; 0: none. */
@@ -43,7 +50,7 @@ export class DedupeTable {
 
   /** The offset that the append got when it was here before; undefined: it is new. APPEND_OUTCOME_UNKNOWN. */
   find(client: Uint8Array, seq: number, nowMs: number): number | undefined {
-    const known = this.#clients.get(latin1Of(client));
+    const known = this.#known(client);
     if (known === undefined) {
       if (seq > 0 && this.evictedMs > 0 && nowMs - this.evictedMs < resendMs) {
         throw unknown("the client is among those whose appends are no longer remembered", seq);
@@ -57,16 +64,16 @@ export class DedupeTable {
   }
 
   record(client: Uint8Array, seq: number, offset: number, nowMs: number): void {
-    const key = latin1Of(client);
-    let known = this.#clients.get(key);
-    if (known === undefined) {
-      known = { client: client.slice(), seqs: [], offsets: [], lastMs: nowMs, dirty: false };
-    } else {
-      // Sent again in the log of an earlier process: already here from the Kv.
-      if (seq <= known.seqs.at(-1)!) return;
-      this.#clients.delete(key);
+    let known = this.#known(client);
+    // Sent again in the log of an earlier process: already here from the Kv.
+    if (known !== undefined && seq <= known.seqs.at(-1)!) return;
+    known ??= newClient(client, nowMs);
+    if (this.#newest !== known) {
+      this.#clients.delete(known.key);
+      this.#clients.set(known.key, known);
+      this.#newest = known;
+      this.#last = known;
     }
-    this.#clients.set(key, known);
     known.seqs.push(seq);
     known.offsets.push(offset);
     known.lastMs = nowMs;
@@ -102,12 +109,12 @@ export class DedupeTable {
   load(client: Uint8Array, value: Uint8Array): void {
     const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
     if (value[0] !== VALUE_VERSION) throw new RamaError("STORE_CORRUPT", `tokens of unknown version ${value[0]}`);
-    const known: ClientAppends = { client, seqs: [], offsets: [], lastMs: getU48(view, 1), dirty: false };
+    const known = newClient(client, getU48(view, 1));
     for (let at = 7; at + 12 <= value.length; at += 12) {
       known.seqs.push(getU48(view, at));
       known.offsets.push(getU48(view, at + 6));
     }
-    this.#clients.set(latin1Of(client), known);
+    this.#clients.set(known.key, known);
   }
 
   loaded(): void {
@@ -116,15 +123,30 @@ export class DedupeTable {
     for (const [key, known] of byAge) this.#clients.set(key, known);
   }
 
+  #known(client: Uint8Array): ClientAppends | undefined {
+    if (this.#last?.given === client) return this.#last;
+    const known = this.#clients.get(latin1Of(client));
+    if (known === undefined) return undefined;
+    known.given = client;
+    this.#last = known;
+    return known;
+  }
+
   #evictOldest(): void {
     for (const [key, oldest] of this.#clients) {
       this.#clients.delete(key);
+      if (this.#last === oldest) this.#last = undefined;
       this.#evicted.push(oldest.client);
       oldest.dirty = false;
       this.evictedMs = Math.max(this.evictedMs, oldest.lastMs);
       return;
     }
   }
+}
+
+function newClient(given: Uint8Array, lastMs: number): ClientAppends {
+  const client = given.slice();
+  return { key: latin1Of(client), given: client, client, seqs: [], offsets: [], lastMs, dirty: false };
 }
 
 function encodeClient(known: ClientAppends, count: number): Uint8Array {

@@ -13,6 +13,11 @@ const copyBytes = 1024 * 1024;
 /** Copied records that stay in memory: one to two reads of a topology that keeps up. */
 const defaultKeptBytes = 256 * 1024;
 
+/** Appends from this length on keep the bytes that they came in. */
+const ownBufferBytes = 16 * 1024;
+const roomBytesMin = 16 * 1024;
+const roomBytesMax = 64 * 1024;
+
 /** The part of `replication/replog.ts` that a partition needs. */
 export interface AppendTarget {
   append(kind: number, parts: readonly Uint8Array[], onApply: () => void): number;
@@ -22,13 +27,6 @@ export interface AppendedAt {
   /** Of the first record. */
   readonly offset: number;
   readonly duplicate: boolean;
-}
-
-/** A run in memory; `bytes`, `start` and `end` as `viewRecords` wants them. */
-interface Chunk extends RecordRun {
-  readonly bytes: Uint8Array;
-  readonly start: 0;
-  readonly end: number;
 }
 
 export interface DepotPartitionOptions {
@@ -49,8 +47,11 @@ export class DepotPartition {
   readonly dedupe: DedupeTable;
   readonly #keptBytes: number;
   /** Oldest first, without gap up to `appendEnd`; those before `#uncopied` are in the files too. */
-  #chunks: Chunk[] = [];
+  #chunks: RecordRun[] = [];
   #uncopied = 0;
+  /** Where small appends are put one behind the other: a view of its own for each would keep the whole frame that it came in. */
+  #room = new Uint8Array(0);
+  #roomEnd = 0;
   /** Bytes of the chunks before, and from `#uncopied` on as far as they are applied. */
   #copiedBytes = 0;
   #uncopiedBytes = 0;
@@ -104,7 +105,7 @@ export class DepotPartition {
   /**
    * Appends `count` records, each as length u32 and value bytes, as one entry of the replog. Colocated topologies may run on them at once; readers see them once
    * they are applied. With the token of an earlier append nothing is stored: `duplicate` and the first offset, and `onApplied` as soon as that append is applied
-   * (at once when it is). The bytes are kept and must not change. APPEND_OUTCOME_UNKNOWN: the token is older than what is remembered.
+   * (at once when it is). The bytes may be kept and must not change. APPEND_OUTCOME_UNKNOWN: the token is older than what is remembered.
    */
   append(
     replog: AppendTarget,
@@ -131,7 +132,7 @@ export class DepotPartition {
       onApplied();
     });
     if (token !== null) this.dedupe.record(token.client, token.seq, offset, appendMs);
-    this.#add(offset, count, appendMs, ownBytes(records));
+    this.#add(offset, count, appendMs, records);
     return { offset, duplicate: false };
   }
 
@@ -207,16 +208,32 @@ export class DepotPartition {
   }
 
   #add(offset: number, count: number, appendMs: number, records: Uint8Array): void {
-    this.#chunks.push({ offset, count, appendMs, records, bytes: records, start: 0, end: records.length });
+    const { length } = records;
+    let bytes = records;
+    let start = 0;
+    if (length < ownBufferBytes) {
+      if (this.#roomEnd + length > this.#room.length) this.#moreRoom();
+      bytes = this.#room;
+      start = this.#roomEnd;
+      bytes.set(records, start);
+      this.#roomEnd += length;
+    }
+    this.#chunks.push({ offset, count, appendMs, bytes, start, end: start + length });
     this.#appendEnd = offset + count;
     this.#lastMs = appendMs;
+  }
+
+  #moreRoom(): void {
+    this.#room = new Uint8Array(Math.min(roomBytesMax, Math.max(roomBytesMin, this.#room.length * 2)));
+    this.#roomEnd = 0;
   }
 
   #apply(offset: number, end: number): void {
     assert(offset === this.#end, `${this.name} ${this.task}: applied at ${offset}, end ${this.#end}`);
     this.#end = end;
     this.changed = true;
-    this.#uncopiedBytes += this.#chunks[this.#appliedChunks]!.end;
+    const chunk = this.#chunks[this.#appliedChunks]!;
+    this.#uncopiedBytes += chunk.end - chunk.start;
     this.#appliedChunks++;
     if (this.#waiters.size > 0) this.#wake(offset);
     if (this.#uncopiedBytes >= copyBytes) this.copy();
@@ -240,8 +257,10 @@ export class DepotPartition {
 
   #forgetCopied(): void {
     let count = 0;
-    while (count < this.#uncopied && this.#copiedBytes > this.#keptBytes)
-      this.#copiedBytes -= this.#chunks[count++]!.end;
+    while (count < this.#uncopied && this.#copiedBytes > this.#keptBytes) {
+      const chunk = this.#chunks[count++]!;
+      this.#copiedBytes -= chunk.end - chunk.start;
+    }
     if (count === 0) return;
     this.#chunks = this.#chunks.slice(count);
     this.#uncopied -= count;
@@ -264,9 +283,4 @@ export class DepotPartition {
     const facts = { depot: this.name, task: this.task, from, to, startOffset: this.#start, endOffset: this.#end };
     return new RamaError("OFFSET_OUT_OF_RANGE", message, facts);
   }
-}
-
-/** A few records of a large receive buffer would keep all of it. */
-function ownBytes(records: Uint8Array): Uint8Array {
-  return records.length * 4 < records.buffer.byteLength ? records.slice() : records;
 }

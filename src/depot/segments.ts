@@ -38,12 +38,14 @@ export interface RecordView {
   readonly end: number;
 }
 
-/** Records with one append time, one behind the other. */
+/** Records with one append time, one behind the other: [start, end) of `bytes`. */
 export interface RecordRun {
   readonly offset: number;
   readonly count: number;
   readonly appendMs: number;
-  readonly records: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
 }
 
 /** How far the files count. */
@@ -165,7 +167,7 @@ export class DepotSegments {
       let bytes = 0;
       let to = from;
       while (to < runs.length && file.length + bytes < this.#segmentSizeBytes) {
-        bytes += BLOCK_HEADER_BYTES + runs[to]!.records.length;
+        bytes += BLOCK_HEADER_BYTES + runs[to]!.end - runs[to]!.start;
         to++;
       }
       this.#write(file, runs, from, to, bytes);
@@ -183,10 +185,18 @@ export class DepotSegments {
       let count = 0;
       at += BLOCK_HEADER_BYTES;
       do {
-        bytes.set(runs[i]!.records, at);
-        at += runs[i]!.records.length;
+        // Runs that lie one behind the other in memory, as those of small appends do, are copied as one.
+        const { bytes: source, start } = runs[i]!;
+        let { end } = runs[i]!;
         count += runs[i]!.count;
         i++;
+        while (i < to && joins(runs[i]!, source, end, appendMs) && at - blockAt + end - start < indexEveryBytes) {
+          end = runs[i]!.end;
+          count += runs[i]!.count;
+          i++;
+        }
+        bytes.set(source.subarray(start, end), at);
+        at += end - start;
       } while (i < to && runs[i]!.appendMs === appendMs && at - blockAt < indexEveryBytes);
       view.setUint32(blockAt, at - blockAt - 8, true);
       putU48(view, blockAt + 8, offset);
@@ -383,7 +393,7 @@ export class DepotSegments {
   }
 
   /** Checks the block at `at` of `bytes` as a whole. */
-  #block(bytes: Uint8Array, at: number, path: string, position: number): Block {
+  #block(bytes: Uint8Array, at: number, path: string, position: number): RecordRun {
     const header = headerOf(bytes, at, position);
     const end = header === undefined ? 0 : at + header.next - position;
     if (
@@ -417,16 +427,6 @@ export class DepotSegments {
   }
 }
 
-/** A block whose crc is right; its records are [start, end) of `bytes`. */
-interface Block {
-  readonly offset: number;
-  readonly count: number;
-  readonly appendMs: number;
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
-
 interface BlockHeader {
   readonly offset: number;
   readonly count: number;
@@ -449,19 +449,17 @@ export function headerOf(bytes: Uint8Array, at: number, position: number): Block
   };
 }
 
+function joins(run: RecordRun, bytes: Uint8Array, end: number, appendMs: number): boolean {
+  return run.bytes === bytes && run.start === end && run.appendMs === appendMs;
+}
+
 function addToIndex(index: IndexEntry[] | undefined, entry: IndexEntry): void {
   const last = index?.at(-1);
   if (last === undefined || entry.position - last.position >= indexEveryBytes) index?.push(entry);
 }
 
 /** Adds views of those records of a run that are in [from, to), until they have `maxBytes`. */
-export function viewRecords(
-  run: { offset: number; count: number; bytes: Uint8Array; start: number; end: number },
-  from: number,
-  to: number,
-  maxBytes: number,
-  into: RecordView[],
-): void {
+export function viewRecords(run: RecordRun, from: number, to: number, maxBytes: number, into: RecordView[]): void {
   let at = run.start;
   let left = maxBytes;
   const end = Math.min(to, run.offset + run.count);
