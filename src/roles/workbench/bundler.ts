@@ -1,5 +1,6 @@
 // Makes a deployable bundle: user code and its npm dependencies in one file, the `rama` package left out ("provided": the running release supplies it).
-// The first line of a bundle is `// rama-bundle <release>`, by which it is told from a source and its release is known.
+// The last line of a bundle is `// rama-bundle <release>`, by which it is told from a source and its release is known. (Not the first one: Bun honours the
+// source map inside a file only while its own marker comes first.)
 import { messageOf, RamaError } from "../../base/errors.ts";
 import { release } from "../../base/release.ts";
 import type { BundleResult } from "../../cli/workbench.ts";
@@ -16,14 +17,21 @@ export async function bundle(disk: Disk, path: string, libNames: readonly string
   if (!/\.[cm]?[jt]sx?$/.test(fileName)) {
     throw new RamaError("BAD_BUNDLE", `${path} is neither a bundle nor a .ts or .js source`, { path });
   }
-  const head = decoder.decode(disk.readFile(path).subarray(0, 200));
-  if (head.startsWith(marker)) {
-    const made = head.slice(marker.length, head.indexOf("\n")).trim();
+  const bytes = disk.readFile(path);
+  const made = madeWith(bytes);
+  if (made !== undefined) {
     checkRelease(path, made);
-    return { bytes: disk.readFile(path), ramaVersion: made, fileName };
+    return { bytes, ramaVersion: made, fileName };
   }
   const text = await build(path, libNames);
-  return { bytes: encoder.encode(`${marker}${release}\n${text}`), ramaVersion: release, fileName };
+  return { bytes: encoder.encode(`${text.trimEnd()}\n${marker}${release}\n`), ramaVersion: release, fileName };
+}
+
+/** The release that a bundle was made with; undefined for a source. */
+function madeWith(bytes: Uint8Array): string | undefined {
+  const tail = decoder.decode(bytes.subarray(-200)).trimEnd();
+  const line = tail.slice(tail.lastIndexOf("\n") + 1);
+  return line.startsWith(marker) ? line.slice(marker.length) : undefined;
 }
 
 async function build(path: string, libNames: readonly string[]): Promise<string> {
