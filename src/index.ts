@@ -1,4 +1,5 @@
 // The main door of the package: what authors and clients use. Re-exports only.
+import "./world.ts";
 
 // building: aggregators, dataflow, paths
 export type { RamaAccumulatorAgg } from "./aggregators/accumulators.ts";

@@ -1,10 +1,25 @@
 // The JavaScript of each kind of flow node; what follows a node is written inside it by `Emitter.list`.
 import { isOp, type Op } from "../paths/arg.ts";
-import { cardinality, compileSelect, compileSelectOne, compileTransform, mayMiss } from "../paths/compile.ts";
+import {
+  type CompileOptions,
+  cardinality,
+  compileSelect,
+  compileSelectOne,
+  compileTransform,
+  mayMiss,
+} from "../paths/compile.ts";
 import type { SchemaHint } from "../paths/spec.ts";
 import type { Emitter, Spot } from "./emit.ts";
 import { isGeneratorFunction, isOperation } from "./emission.ts";
-import { type Binding, type FlowNode, type FlowOp, isFlowArg, type SendTarget, type StateRef } from "./flow.ts";
+import {
+  type Binding,
+  type FlowNode,
+  type FlowOp,
+  type FlowPath,
+  isFlowArg,
+  type SendTarget,
+  type StateRef,
+} from "./flow.ts";
 
 type OpOf<K extends FlowOp["kind"]> = Extract<FlowOp, { kind: K }>;
 
@@ -31,16 +46,8 @@ export function emitNode(e: Emitter, node: FlowNode, spot: Spot) {
       return;
     case "selectState":
       return selectState(e, node, op, spot);
-    case "selectData": {
-      const data = e.value(op.data, spot);
-      return select(
-        e,
-        node,
-        { root: `R.held(${data}, x)`, schema: undefined, misses: op.data.kind === "var" },
-        op.path,
-        spot,
-      );
-    }
+    case "selectData":
+      return selectData(e, node, op, spot);
     case "transform":
       transform(e, op, spot);
       return e.list(node.next, spot);
@@ -65,8 +72,9 @@ export function emitNode(e: Emitter, node: FlowNode, spot: Spot) {
 function mayThrow(op: FlowOp): boolean {
   switch (op.kind) {
     case "goto":
+      return op.args.some(({ kind }) => kind === "expr");
     case "split":
-      return true;
+      return op.branches.some(({ condition }) => condition.kind === "expr" || condition.kind === "matches");
     case "keepTrue":
       return op.condition.kind === "expr";
     case "rebind":
@@ -120,7 +128,7 @@ function callOp(e: Emitter, node: FlowNode, op: Op, args: readonly string[], spo
     );
   }
   if (op.fields === 1) {
-    bindOne(e, outs[0], source, op.jsInline === undefined, spot);
+    bindOne(e, outs[0], source, false, spot);
   } else if (node.outs === undefined) {
     spot.code.line(`${source};`);
   } else {
@@ -183,38 +191,53 @@ function rebind(e: Emitter, op: OpOf<"rebind">, spot: Spot): void {
 
 // ---- state
 
-interface Root {
-  readonly root: string;
-  readonly schema: SchemaHint | undefined;
-  /** Reading may have to wait for the disk if the path scans. */
-  readonly misses: boolean;
+function rootOf(state: Exclude<StateRef, { kind: "held" }>): string {
+  return state.kind === "pstate" ? `x.root(${state.index})` : `x.temporary(${state.index})`;
 }
 
-function rootOf(state: StateRef): Root {
-  switch (state.kind) {
-    case "pstate":
-      return { root: `x.root(${state.index})`, schema: state.schema as SchemaHint, misses: true };
-    case "temporary":
-      return { root: `x.temporary(${state.index})`, schema: undefined, misses: false };
-    default:
-      return { root: `R.held(${state.binding.js}, x)`, schema: undefined, misses: true };
-  }
+/** Only what lies on disk can be missing from memory. */
+function misses(state: StateRef, path: FlowPath): boolean {
+  return state.kind === "pstate" && mayMiss(path.steps, state.schema as SchemaHint);
+}
+
+function optionsOf(state: StateRef): CompileOptions {
+  return state.kind === "pstate" ? { schema: state.schema as SchemaHint } : {};
 }
 
 function selectState(e: Emitter, node: FlowNode, op: OpOf<"selectState">, spot: Spot) {
-  select(e, node, rootOf(op.state), op.path, spot);
+  const { state, path } = op;
+  if (state.kind === "held") return selectHeld(e, node, state.binding.js, path, spot);
+  const one = cardinality(path.steps) === "one";
+  const options = optionsOf(state);
+  const compiled = e.constants.name(one ? compileSelectOne(path.steps, options) : compileSelect(path.steps, options));
+  const args = `[${e.values(path.args, spot).join(", ")}]`;
+  const root = rootOf(state);
+  const found = misses(state, path)
+    ? attempt(e, `R.attempt(x, ${compiled}, ${root}, `, args, spot)
+    : `${compiled}(${root}.get(), ${args}, x.session)`;
+  bindFound(e, node, found, one, spot);
 }
 
-function select(e: Emitter, node: FlowNode, from: Root, path: OpOf<"selectState">["path"], spot: Spot) {
-  const { steps } = path;
+/** Plain data: nothing can be missing. In a detached block the var may hold a state. */
+function selectData(e: Emitter, node: FlowNode, op: OpOf<"selectData">, spot: Spot) {
+  const data = e.value(op.data, spot);
+  const { steps, args } = op.path;
+  if (e.detached && op.data.kind === "var") return selectHeld(e, node, data, op.path, spot);
   const one = cardinality(steps) === "one";
-  const options = from.schema === undefined ? {} : { schema: from.schema };
-  const compiled = e.constants.name(one ? compileSelectOne(steps, options) : compileSelect(steps, options));
+  const compiled = e.constants.name(one ? compileSelectOne(steps) : compileSelect(steps));
+  bindFound(e, node, `${compiled}(${data}, [${e.values(args, spot).join(", ")}])`, one, spot);
+}
+
+function selectHeld(e: Emitter, node: FlowNode, held: string, path: FlowPath, spot: Spot) {
   const args = `[${e.values(path.args, spot).join(", ")}]`;
+  const found = attempt(e, `R.selectHeld(x, ${e.constants.name(path.steps)}, ${held}, `, args, spot);
+  bindFound(e, node, found, false, spot);
+}
+
+/** The value or the values of a select, and what follows. */
+function bindFound(e: Emitter, node: FlowNode, found: string, one: boolean, spot: Spot) {
   const out = node.outs?.[0];
   const used = out !== undefined && e.isUsed(out);
-  let found = `${compiled}(${from.root}.get(), ${args}, x.session)`;
-  if (from.misses && mayMiss(steps, from.schema)) found = attempt(e, compiled, from.root, args, spot);
   if (one) {
     if (used) e.declare(out, found, spot);
     else spot.code.line(`${found};`);
@@ -225,25 +248,27 @@ function select(e: Emitter, node: FlowNode, from: Root, path: OpOf<"selectState"
 }
 
 /** Evaluates until nothing is missing; the stage suspends in between. */
-function attempt(e: Emitter, compiled: string, root: string, args: string, spot: Spot): string {
+function attempt(e: Emitter, call: string, args: string, spot: Spot): string {
   const [given, found] = [e.name(), e.name()];
   spot.code.suspends = true;
   spot.code.line(`const ${given} = ${args}; let ${found};`);
-  spot.code.line(`while ((${found} = R.attempt(x, ${compiled}, ${root}, ${given})) === R.missed) yield;`);
+  spot.code.line(`while ((${found} = ${call}${given})) === R.missed) yield;`);
   return found;
 }
 
-function transform(e: Emitter, op: OpOf<"transform">, spot: Spot): void {
-  const { root, schema, misses } = rootOf(op.state);
-  const { steps } = op.path;
-  const compiled = e.constants.name(compileTransform(steps, schema === undefined ? {} : { schema }));
-  const args = `[${e.values(op.path.args, spot).join(", ")}]`;
+function transform(e: Emitter, op: OpOf<"transform">, spot: Spot) {
+  const { state, path } = op;
+  const args = `[${e.values(path.args, spot).join(", ")}]`;
   const name = e.name();
-  if (op.state.kind === "held") {
+  if (state.kind === "held") {
     spot.code.suspends = true;
     spot.code.line(`const ${name} = ${args};`);
-    spot.code.line(`while (!R.transformHeld(x, ${compiled}, ${op.state.binding.js}, ${name})) yield;`);
-  } else if (misses && mayMiss(steps, schema)) {
+    const steps = e.constants.name(path.steps);
+    return spot.code.line(`while (!R.transformHeld(x, ${steps}, ${state.binding.js}, ${name})) yield;`);
+  }
+  const compiled = e.constants.name(compileTransform(path.steps, optionsOf(state)));
+  const root = rootOf(state);
+  if (misses(state, path)) {
     spot.code.suspends = true;
     spot.code.line(`const ${name} = ${args};`);
     spot.code.line(`while (!R.attemptTransform(x, ${compiled}, ${root}, ${name})) yield;`);

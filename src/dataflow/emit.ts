@@ -24,7 +24,11 @@ export class Emitter {
   readonly #loopsWithContinue = new Set<Label>();
   #names = 0;
 
-  constructor(readonly plan: Plan) {}
+  constructor(
+    readonly plan: Plan,
+    /** Vars may hold states of their own. */
+    readonly detached = false,
+  ) {}
 
   /** All functions, and the stages that run them. */
   emit(): { stages: CompiledStage[]; sourceText: string } {
@@ -152,7 +156,9 @@ export class Emitter {
       default: {
         const args = this.values(arg.args, spot);
         const name = this.name();
-        spot.code.line(`let ${name} = ${this.call(arg.op, args, spot)}; if (${name} === undefined) ${name} = null;`);
+        const call = this.call(arg.op, args, spot);
+        if ("kind" in arg.op && arg.op.kind === "op") spot.code.line(`const ${name} = ${call};`);
+        else spot.code.line(`let ${name} = ${call}; if (${name} === undefined) ${name} = null;`);
         return name;
       }
     }

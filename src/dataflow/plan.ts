@@ -24,6 +24,7 @@ export interface Plan {
 }
 
 export function planOf(program: FlowProgram): Plan {
+  prune(program);
   const used = usedBindings(program);
   const free = freeSets(program, used);
   const sorted = new Map<Label, readonly Binding[]>();
@@ -38,6 +39,25 @@ export function planOf(program: FlowProgram): Plan {
     free: (label) => sorted.get(label)!,
     isFunction: (label) => label.kind === "loop" || label.refs + (label.stage === undefined ? 0 : 1) > 1,
   };
+}
+
+/** Leaves out jumps to labels where nothing happens, so that what stands before them comes last in its function. */
+function prune(program: FlowProgram): void {
+  const isIdle = ({ op, next }: FlowNode) =>
+    op.kind === "goto" &&
+    op.label.kind !== "loop" &&
+    op.label.entry.length === 0 &&
+    next.length === 0 &&
+    !op.args.some(({ kind }) => kind === "expr");
+  const pruneList = (list: readonly FlowNode[]): boolean => {
+    const kept = list.filter((node) => !isIdle(node));
+    for (const node of list) if (isIdle(node)) (node.op as { label: Label }).label.refs--;
+    const changed = kept.length < list.length;
+    if (changed) (list as FlowNode[]).splice(0, list.length, ...kept);
+    const inner = kept.flatMap((node) => [...insideOf(node.op), ...node.streams.map(({ next }) => next), node.next]);
+    return inner.map(pruneList).some((each) => each) || changed;
+  };
+  while (program.labels.map(({ entry }) => pruneList(entry)).some((each) => each));
 }
 
 /** Arguments that matter: of a goto those whose parameter is used, of a destructuring none when nothing that it binds is. */

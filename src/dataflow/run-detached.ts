@@ -31,7 +31,7 @@ interface Waiting {
 export async function runDetached(nodes: readonly BlockNode[]): Promise<void> {
   const builder = new FlowBuilder({ module: undefined, topology: undefined, temporaries: new Map() }, "detached");
   builder.detached(nodes);
-  const { stages } = new Emitter(planOf(builder.program)).emit();
+  const { stages } = new Emitter(planOf(builder.program), true).emit();
   const context = new DetachedContext();
   context.waiting.push({ stage: 0, vars: [] });
   for (;;) {
@@ -41,7 +41,7 @@ export async function runDetached(nodes: readonly BlockNode[]): Promise<void> {
       if (!stage.suspends) stage.run(context, next.vars);
       else for (const _ of stage.run(context, next.vars)) await context.session.load();
     } else if (context.promises.size > 0) {
-      context.waiting.push(await Promise.race(context.promises));
+      await Promise.race(context.promises);
     } else {
       return;
     }
@@ -69,7 +69,7 @@ class DetachedContext implements StageContext {
   readonly session = new ReadSession();
   at = -1;
   readonly waiting: Waiting[] = [];
-  readonly promises = new Set<Promise<Waiting>>();
+  readonly promises = new Set<Promise<void>>();
 
   random(): number {
     return theWorld().random();
@@ -89,7 +89,7 @@ class DetachedContext implements StageContext {
   awaitPromise(stage: number, vars: unknown[], promise: Promise<unknown>): void {
     const waiting = promise.then((value) => {
       this.promises.delete(waiting);
-      return { stage, vars: [...vars, value ?? null] };
+      this.waiting.push({ stage, vars: [...vars, value ?? null] });
     });
     // A rejection is seen when it is this promise's turn; until then it has an owner here.
     waiting.catch(() => {});

@@ -3,13 +3,16 @@ import { mapGet, valuesEqual } from "../base/compare.ts";
 import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { isOp } from "../paths/arg.ts";
+import { compileSelect, compileTransform } from "../paths/compile.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+import type { SchemaHint, Steps } from "../paths/spec.ts";
 import type { StageContext } from "./compiled.ts";
 import { asEmission, Emission, emissionsOf, isGeneratorFunction, isOperation } from "./emission.ts";
 import { Ops } from "./ops.ts";
 
 /** What a `$$` var may hold in a detached block: a PState on its own (TestPState). */
 export interface HeldState {
+  readonly schema: SchemaHint;
   /** Reads see earlier changes at once. */
   pathRoot(session: ReadSession): PathRoot;
   /** Undoes what was changed since the last `commitChange`. */
@@ -55,15 +58,16 @@ export const runtime = {
     return false;
   },
 
-  /** The root of a held state, or of plain data. */
-  held(value: unknown, x: StageContext): PathRoot {
-    if (isHeld(value)) return value.pathRoot(x.session);
-    return { get: () => value ?? null, set: notAState };
+  /** Everything that a path navigates to in a held state, or in plain data; `missed` when it has to be done again after loading. */
+  selectHeld(x: StageContext, steps: Steps, value: unknown, args: readonly unknown[]): unknown {
+    if (!isHeld(value)) return compileSelect(steps)(value ?? null, args);
+    return runtime.attempt(x, compileSelect(steps, value), value.pathRoot(x.session), args);
   },
 
   /** One transform of a held state; false when it has to be done again after loading. */
-  transformHeld(x: StageContext, transform: Evaluate, value: unknown, args: readonly unknown[]): boolean {
+  transformHeld(x: StageContext, steps: Steps, value: unknown, args: readonly unknown[]): boolean {
     if (!isHeld(value)) return notAState();
+    const transform = compileTransform(steps, value);
     try {
       const root = value.pathRoot(x.session);
       root.set(transform(root.get(), args, x.session));
