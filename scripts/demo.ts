@@ -199,7 +199,8 @@ async function demo({ rows, keep }: Options): Promise<number> {
     }
     return right ? 0 : 1;
   } catch (error) {
-    if (error instanceof Interrupted) {
+    // Ctrl-C reaches a build or a command that is under way too, which then fails.
+    if (interrupted || error instanceof Interrupted) {
       await cluster?.stop(await launched(cluster)).catch(() => cluster?.kill());
       return 130;
     }

@@ -14,12 +14,16 @@ export class Fold {
   readonly routes = new Map<string, Map<string, Counts>>();
   readonly airportDays = new Map<string, Map<string, Counts>>();
   readonly days = new Map<string, Counts>();
+  /** Flights by `day hour`. */
+  readonly hours = new Map<string, number>();
   readonly late = new Map<string, number[]>();
 
   add(flight: FlightRecord): void {
     const day = new Date(flight.date).toISOString().slice(0, 10);
     count(this.airports, flight.origin, flight.delay);
     count(this.days, day, flight.delay);
+    const hour = `${day} ${new Date(flight.date).getUTCHours()}`;
+    this.hours.set(hour, (this.hours.get(hour) ?? 0) + 1);
     count(inner(this.routes, flight.origin), flight.destination, flight.delay);
     count(inner(this.airportDays, flight.origin), day, flight.delay);
     if (flight.delay >= 60) {
@@ -155,7 +159,7 @@ export function questions(
           lines: [...hours].map(
             ([hour, amount]) => `${String(hour).padStart(2, "0")} h: ${amount.toLocaleString("en-US")} flights`,
           ),
-          right: [...hours.values()].every((amount) => amount > 0),
+          right: [6, 7, 8].every((hour) => hours.get(hour) === fold.hours.get(`${wholeDay} ${hour}`)),
         };
       },
     },
