@@ -1,4 +1,5 @@
 // Calls to the conductor, to supervisors and to the hello ports of workers, over `net/rpc.ts`; bodies are CBOR. Method numbers stand in `table.ts`.
+import type { OptionSetting } from "./cluster-records.ts";
 
 /** GET_VERSION and the first thing a client asks. */
 export interface VersionAnswer {
@@ -11,6 +12,17 @@ export interface VersionAnswer {
 export interface PeersAnswer {
   readonly conductor: string | null;
   readonly supervisors: readonly string[];
+}
+
+/** SET_WORKER_OPTIONS: everything that is set; what is left out has its default again. */
+export interface SetWorkerOptions {
+  readonly options: readonly OptionSetting[];
+}
+
+/** PAUSE_TOPOLOGY */
+export interface PauseTopology {
+  readonly topology: string;
+  readonly paused: boolean;
 }
 
 /** True when a client of release `ours` can work with a cluster of release `theirs`: major and minor version are the same. */

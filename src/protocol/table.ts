@@ -46,6 +46,10 @@ export const GET_MODULE_NAMES = 2;
 export const GET_VERSION = 3;
 /** Any: addresses of conductor and supervisors, to be kept for the day when one of them is gone. */
 export const GET_PEERS = 4;
+/** A worker's hello port: the dynamic options of its module from now on (`SetWorkerOptions`). */
+export const SET_WORKER_OPTIONS = 5;
+/** A worker's hello port: pause or resume a topology (`PauseTopology`). */
+export const PAUSE_TOPOLOGY = 6;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */
 export const features: readonly string[] = ["append-tokens", "prepared-paths"];

@@ -6,15 +6,23 @@ import type { OptionLookup } from "../../task/engine-api.ts";
 
 export class DynamicOptions implements OptionLookup {
   readonly #launch: ReadonlyMap<string, unknown>;
+  #settings: readonly OptionSetting[];
   #set: ReadonlyMap<string, unknown>;
 
   constructor(launch: readonly DynamicOption[], settings: readonly OptionSetting[]) {
     this.#launch = byKey(launch);
+    this.#settings = settings;
     this.#set = byKey(settings);
+  }
+
+  /** What was set last, without the module's own. */
+  get settings(): readonly OptionSetting[] {
+    return this.#settings;
   }
 
   /** Replaces everything that was set. */
   replace(settings: readonly OptionSetting[]): void {
+    this.#settings = settings;
     this.#set = byKey(settings);
   }
 

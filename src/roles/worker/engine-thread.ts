@@ -1,10 +1,13 @@
 // One engine thread of a worker: loads the bundle, opens its engine over its store, listens on a port of its own and does what the main thread tells. The entry file
 // of the thread (`src/engine-main.ts`) hands in the platform and the doors. It ends cooperatively: the main thread never terminates it while it holds a store.
-import type { Env } from "../../base/env.ts";
+import type { Env, Timer } from "../../base/env.ts";
+import type { RamaError } from "../../base/errors.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import { failureText } from "../../protocol/failure.ts";
+import type { OptionSetting } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
+import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost } from "./engine-host.ts";
@@ -19,12 +22,15 @@ export interface EngineThreadOptions {
   exit(): void;
 }
 
+const spaceEveryMs = 500;
+
 export class EngineThread {
   readonly #options: EngineThreadOptions;
   readonly #env: Env;
   #host: EngineHost | undefined;
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
+  #spaceTimer: Timer | undefined;
 
   constructor(options: EngineThreadOptions) {
     this.#options = options;
@@ -40,10 +46,11 @@ export class EngineThread {
         this.#groups = message.groups;
         return;
       case "options":
-        this.#dynamic?.replace(message.settings);
-        for (const { name, scope, object, value } of message.settings) {
-          this.#host?.engine.setOption(name, value, scope === "module" ? undefined : object);
-        }
+        this.#setOptions(message.settings);
+        return;
+      case "pause":
+        if (message.paused) this.#host?.engine.pauseTopology(message.topology);
+        else this.#host?.engine.resumeTopology(message.topology);
         return;
       case "status":
         if (this.#host !== undefined) {
@@ -52,6 +59,18 @@ export class EngineThread {
         return;
       case "close":
         this.#env.spawn("engine close", () => this.#close());
+    }
+  }
+
+  #setOptions(settings: readonly OptionSetting[]): void {
+    const before = this.#dynamic?.settings ?? [];
+    this.#dynamic?.replace(settings);
+    for (const { name, scope, object, value } of settings) {
+      this.#host?.engine.setOption(name, value, scope === "module" ? undefined : object);
+    }
+    for (const { name, scope, object } of before) {
+      const kept = settings.some((each) => each.name === name && each.scope === scope && each.object === object);
+      if (!kept) this.#host?.engine.setOption(name, undefined, scope === "module" ? undefined : object);
     }
   }
 
@@ -93,6 +112,7 @@ export class EngineThread {
         answerBytesMax,
         addressOf: (task) => this.#groups[task % assignment.threads],
       });
+      this.#guardSpace(open.dir, config.get("disk.min.free"));
       const { recovered } = this.#host.engine;
       this.#options.send({ kind: "ready", port: this.#host.address.port, recovered, objects: objectTable(module) });
     } catch (error) {
@@ -101,7 +121,23 @@ export class EngineThread {
     }
   }
 
+  /** Appends are refused while the store's file system is nearly full. */
+  #guardSpace(dir: string, minimum: string): void {
+    const { env, disk } = this.#options.platform;
+    const guard = new SpaceGuard({ env, disk, path: dir, minimum: parseMinimumFree(minimum) });
+    let refusal: RamaError | null = null;
+    const look = (): void => {
+      if (guard.refusal !== refusal) {
+        refusal = guard.refusal;
+        this.#host?.engine.refuseAppends(refusal);
+      }
+      this.#spaceTimer = env.setTimer(spaceEveryMs, look);
+    };
+    look();
+  }
+
   async #close(): Promise<void> {
+    this.#spaceTimer?.cancel();
     try {
       await this.#host?.close();
     } finally {

@@ -21,6 +21,7 @@ export type ToEngine =
   /** Where the task groups of the module are; by group. */
   | { readonly kind: "groups"; readonly groups: readonly GroupAddress[] }
   | { readonly kind: "options"; readonly settings: readonly OptionSetting[] }
+  | { readonly kind: "pause"; readonly topology: string; readonly paused: boolean }
   | { readonly kind: "status"; readonly request: number }
   | { readonly kind: "close" };
 

@@ -7,12 +7,13 @@ import { configOf, type Config } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { Listener } from "../../net/transport.ts";
+import type { OptionSetting } from "../../protocol/cluster-records.ts";
 import type { VersionAnswer } from "../../protocol/control.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes } from "../../protocol/routes.ts";
-import { GET_ROUTES, GET_VERSION, PROTOCOL_VERSION } from "../../protocol/table.ts";
+import { GET_ROUTES, GET_VERSION, PAUSE_TOPOLOGY, PROTOCOL_VERSION, SET_WORKER_OPTIONS } from "../../protocol/table.ts";
 import { readStuckNote, stuckNoteBytes } from "../../task/stuck-note.ts";
-import { listenForCalls } from "../control-calls.ts";
+import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { WorkerFiles } from "../supervisor/worker-files.ts";
 import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
 import { EngineHandle, type StartThread } from "./engine-handle.ts";
@@ -76,10 +77,16 @@ export class Worker {
       env,
       platform.transport,
       { host: assignment.bindHost ?? assignment.host, port: assignment.helloPort },
-      new Map<number, () => unknown>([
+      new Map<number, ControlHandler>([
         [GET_VERSION, () => ({ release, protocol: PROTOCOL_VERSION, role: "worker" }) satisfies VersionAnswer],
         [GET_ROUTES, () => this.#routes()],
         [WORKER_STATUS, () => this.#status()],
+        [SET_WORKER_OPTIONS, (body) => this.#setOptions(field(body, "options", "object") as OptionSetting[])],
+        [
+          PAUSE_TOPOLOGY,
+          (body) =>
+            this.#pause(field(body, "topology", "string") as string, field(body, "paused", "boolean") as boolean),
+        ],
       ]),
     );
     const recovered = this.#recovered();
@@ -159,6 +166,17 @@ export class Worker {
     const { workerId, instanceId } = this.#options.assignment;
     const engines = await Promise.all(this.#engines.map((engine) => engine.status()));
     return { workerId, instanceId, engines };
+  }
+
+  #setOptions(settings: readonly OptionSetting[]): Record<string, never> {
+    if (!Array.isArray(settings)) throw new RamaError("BAD_FRAME", "options must be a list");
+    for (const engine of this.#engines) engine.post({ kind: "options", settings });
+    return {};
+  }
+
+  #pause(topology: string, paused: boolean): Record<string, never> {
+    for (const engine of this.#engines) engine.post({ kind: "pause", topology, paused });
+    return {};
   }
 
   #beat(): void {

@@ -4,13 +4,15 @@ import { decodeControl, encodeControl } from "../../../src/base/codec.ts";
 import { RamaError } from "../../../src/base/errors.ts";
 import { RpcClient } from "../../../src/net/rpc.ts";
 import { failureText } from "../../../src/protocol/failure.ts";
-import { GET_ROUTES, GET_VERSION } from "../../../src/protocol/table.ts";
+import { GET_ROUTES, GET_VERSION, PAUSE_TOPOLOGY, SET_WORKER_OPTIONS } from "../../../src/protocol/table.ts";
+import { type ControlHandler, listenForCalls } from "../../../src/roles/control-calls.ts";
 import { WorkerFiles } from "../../../src/roles/supervisor/worker-files.ts";
 import type { WorkerAssignment } from "../../../src/roles/worker/assignment.ts";
 import type { StartThread } from "../../../src/roles/worker/engine-handle.ts";
 import type { OpenEngine, ToEngine } from "../../../src/roles/worker/thread-messages.ts";
 import { runWorker } from "../../../src/roles/worker/worker.ts";
 import { MemoryWorld } from "../../../src/testing/platform-memory.ts";
+import { waitFor } from "../../../src/testing/wait-for.ts";
 import { codeOf } from "../../fake-engine.ts";
 
 const assignment: WorkerAssignment = {
@@ -126,4 +128,50 @@ test("an engine thread that ends by itself takes the process with it", async () 
   threads.end!("out of memory");
   expect(aborted).toEqual(["engine thread 1: an engine thread ended: out of memory"]);
   await worker.close();
+});
+
+test("options and pauses that come to the hello port reach every engine", async () => {
+  const { platform, threads, run, files } = setUp();
+  const worker = await run();
+  const address = { host: "localhost", port: files.status(77)!.helloPort };
+  const peer = new RpcClient(platform.env, platform.transport, address);
+  const options = [{ scope: "module", object: "", name: "depot.max.fetch", value: 7 }];
+  await peer.call(SET_WORKER_OPTIONS, encodeControl({ options }), 1000);
+  await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "t", paused: true }), 1000);
+  expect(threads.told.filter(({ kind }) => kind === "options")).toEqual([
+    { kind: "options", settings: options as never },
+    { kind: "options", settings: options as never },
+  ]);
+  expect(threads.told.filter(({ kind }) => kind === "pause")).toHaveLength(2);
+  expect(await codeOf(peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: 1 }), 1000))).toBe("BAD_FRAME");
+  peer.close();
+  await worker.close();
+});
+
+test("a worker of several learns from the route servers where the others' groups are", async () => {
+  const { platform, threads, run } = setUp();
+  const groups = [0, 1, 2, 3].map((group) => ({ host: group < 2 ? "localhost" : "other", port: 900 + group }));
+  const routes = { moduleName: "M", moduleInstanceId: "m1", version: 7, numTasks: 8, groups };
+  const listener = await listenForCalls(
+    platform.env,
+    platform.transport,
+    { host: "localhost", port: 0 },
+    new Map<number, ControlHandler>([[GET_ROUTES, () => routes]]),
+  );
+  const worker = await run({ workers: 2, groups: [0, 1], routeServers: ["nobody:1", `localhost:${listener.port}`] });
+  const told = await waitFor(() => threads.told.findLast((m) => m.kind === "groups" && m.groups[2]!.port !== 0), {
+    env: platform.env,
+    what: "the groups of the other worker",
+    timeoutMs: 5000,
+  });
+  expect(told).toMatchObject({
+    groups: [
+      { host: "localhost", port: 500 },
+      { host: "localhost", port: 501 },
+      { host: "other", port: 902 },
+      { host: "other", port: 903 },
+    ],
+  });
+  await worker.close();
+  await listener.close();
 });
