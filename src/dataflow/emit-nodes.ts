@@ -1,4 +1,5 @@
 // The JavaScript of each kind of flow node; what follows a node is written inside it by `Emitter.list`.
+import { RamaError } from "../base/errors.ts";
 import { isOp, type Op } from "../paths/arg.ts";
 import {
   type CompileOptions,
@@ -10,6 +11,7 @@ import {
 } from "../paths/compile.ts";
 import type { SchemaHint } from "../paths/spec.ts";
 import type { Emitter, Spot } from "./emit.ts";
+import { builderError } from "./nodes.ts";
 import { isGeneratorFunction, isOperation } from "./emission.ts";
 import {
   type Binding,
@@ -23,7 +25,17 @@ import {
 
 type OpOf<K extends FlowOp["kind"]> = Extract<FlowOp, { kind: K }>;
 
-export function emitNode(e: Emitter, node: FlowNode, spot: Spot) {
+/** What compiling a path finds wrong is told with the node's line. */
+export function emitNode(e: Emitter, node: FlowNode, spot: Spot): void {
+  try {
+    emitOp(e, node, spot);
+  } catch (error) {
+    if (!(error instanceof RamaError) || error.facts["line"] !== undefined) throw error;
+    throw builderError(error.code, e.plan.program.lines[node.id]!, error.message, error.facts);
+  }
+}
+
+function emitOp(e: Emitter, node: FlowNode, spot: Spot) {
   const { op } = node;
   const { code } = spot;
   if (mayThrow(op)) code.line(`x.at = ${node.id};`);

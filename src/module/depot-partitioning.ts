@@ -4,6 +4,7 @@ import { mapGet } from "../base/compare.ts";
 import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { isOp, type Op } from "../paths/arg.ts";
+import { declared } from "./draft.ts";
 import type { DepotDefinition, DepotPartitioning } from "./definition.ts";
 
 /** What a migration returns for a record that is to go. */
@@ -26,13 +27,7 @@ export const Depot = Object.freeze({
 
   /** By the hash of a field (missing: like null), of what an Op makes of the record, or of what a function does. */
   hashBy(key: string | Op | ((record: any) => unknown)): DepotPartitioning {
-    if (typeof key === "string") return Object.freeze({ kind: "hashField", field: key });
-    if (isOp(key)) return Object.freeze({ kind: "hashOp", op: key.name });
-    if (typeof key === "function") return Object.freeze({ kind: "hashFunction", fn: key });
-    throw new RamaError(
-      "BAD_MODULE",
-      'Depot.hashBy takes the name of a field, an Op or a function: Depot.hashBy("userId")',
-    );
+    return declared(() => hashPartitioning(key));
   },
 
   /** Only topologies of the module append. */
@@ -42,9 +37,19 @@ export const Depot = Object.freeze({
 
   /** `choosePartitionIndex(record, numPartitions)` as an object, a class or a function. */
   custom(scheme: Partitioning | PartitioningClass | Partitioning["choosePartitionIndex"]): DepotPartitioning {
-    return customPartitioning(scheme);
+    return declared(() => customPartitioning(scheme));
   },
 });
+
+function hashPartitioning(key: unknown): DepotPartitioning {
+  if (typeof key === "string") return Object.freeze({ kind: "hashField", field: key });
+  if (isOp(key)) return Object.freeze({ kind: "hashOp", op: key.name });
+  if (typeof key === "function") return Object.freeze({ kind: "hashFunction", fn: key as (record: any) => unknown });
+  throw new RamaError(
+    "BAD_MODULE",
+    'Depot.hashBy takes the name of a field, an Op or a function: Depot.hashBy("userId")',
+  );
+}
 
 function customPartitioning(scheme: unknown): DepotPartitioning {
   const isClass = typeof scheme === "function" && typeof scheme.prototype?.choosePartitionIndex === "function";

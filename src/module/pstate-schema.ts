@@ -1,6 +1,7 @@
 // `PState`: builders of schemas. Each returns a frozen node of `schema.ts`; `subindexed` returns another one.
 import { RamaError } from "../base/errors.ts";
 import { isPlainObject } from "../base/values.ts";
+import { declared } from "./draft.ts";
 import type {
   AnyLeaf,
   FixedSchema,
@@ -40,30 +41,36 @@ export type Subindexable<T> = T & { subindexed(options?: SubindexArg): T };
 export const PState = Object.freeze({
   /** A `Map`; at the top of a PState stored entry by entry, in key order. */
   mapSchema(key: AnyLeaf, value: SchemaArg): Subindexable<MapSchema> {
-    return subindexable<MapSchema>({ kind: "map", key: leafClass(key, "a key"), value: schemaNode(value) });
+    return declared(() =>
+      subindexable<MapSchema>({ kind: "map", key: leafClass(key, "a key"), value: schemaNode(value) }),
+    );
   },
 
   /** An array. */
   listSchema(element: SchemaArg): Subindexable<ListSchema> {
-    return subindexable<ListSchema>({ kind: "list", element: schemaNode(element) });
+    return declared(() => subindexable<ListSchema>({ kind: "list", element: schemaNode(element) }));
   },
 
   /** A `Set`. */
   setSchema(element: AnyLeaf): Subindexable<SetSchema> {
-    return subindexable<SetSchema>({ kind: "set", element: leafClass(element, "an element of a set") });
+    return declared(() => subindexable<SetSchema>({ kind: "set", element: leafClass(element, "an element of a set") }));
   },
 
   /** A plain object with exactly these possible fields, each optional. */
   fixedKeysSchema(fields: Readonly<Record<string, SchemaArg>>): FixedSchema {
-    if (!isPlainObject(fields)) throw badSchema("fixedKeysSchema takes an object: { name: String, at: Number }");
-    const entries = Object.entries(fields).map(([name, schema]) => [name, schemaNode(schema)] as const);
-    return Object.freeze({ kind: "fixed", fields: new Map(entries) });
+    return declared(() => {
+      if (!isPlainObject(fields)) throw badSchema("fixedKeysSchema takes an object: { name: String, at: Number }");
+      const entries = Object.entries(fields).map(([name, schema]) => [name, schemaNode(schema)] as const);
+      return Object.freeze({ kind: "fixed", fields: new Map(entries) });
+    });
   },
 
   /** In a value position: values written under an older schema are changed by `migrate` when they are read. */
   migrated(to: SchemaArg, id: string, migrate: (value: any) => unknown, ...options: unknown[]): MigratedSchema {
-    if (typeof id !== "string" || id === "") throw badSchema("a migration has a name");
-    return Object.freeze({ kind: "migrated", to: schemaNode(to), id, migrate, options: Object.freeze(options) });
+    return declared(() => {
+      if (typeof id !== "string" || id === "") throw badSchema("a migration has a name");
+      return Object.freeze({ kind: "migrated", to: schemaNode(to), id, migrate, options: Object.freeze(options) });
+    });
   },
 });
 
