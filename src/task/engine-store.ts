@@ -3,7 +3,8 @@
 // Recovery: the Kv is a prefix of the log, group by group - each group's applied offset stands in the same batch as what it had applied - so everything from that
 // offset on is applied again, in the log's order, whole turns only (turn-entry.ts). Nothing un-applied was ever visible.
 //
-// In the Kv, besides what storage/, depot/ and pstate/ say: 54 | source u32 | task u32 (big-endian) → state of a stream source (topology/stream/progress.ts).
+// In the Kv, besides what storage/, depot/ and pstate/ say: 54 | source u32 | task u32 (big-endian) → state of a stream source (topology/stream/progress.ts);
+// 55 | topology u32 | group u32 → marks of open trees (topology/stream/applied-marks.ts).
 import { RamaError } from "../base/errors.ts";
 import { ByteReader } from "../base/value-codec.ts";
 import { openDepots, type DepotGroup } from "../depot/depot-store.ts";
@@ -19,8 +20,9 @@ import type { EngineOptions } from "./engine-api.ts";
 import { NameCatalogue } from "./name-catalogue.ts";
 import { Task } from "./task.ts";
 import { TaskGroup } from "./task-group.ts";
-import type { TopologyRuntime } from "./topology-runtime.ts";
+import type { ProgressOwner, TopologyRuntime } from "./topology-runtime.ts";
 import {
+  SECTION_MARKS,
   SECTION_PROGRESS,
   SECTION_PROGRESS_STATE,
   SECTION_WRITES,
@@ -30,6 +32,7 @@ import {
 } from "./turn-entry.ts";
 
 const PROGRESS_PREFIX = 0x54;
+const MARKS_PREFIX = 0x55;
 
 /** Decoded values of one group's PStates that stay in memory: a share of the worker's memory. */
 const cacheBytesOfGroup = 64 * 1024 * 1024;
@@ -47,6 +50,17 @@ interface ProgressSection {
   readonly task: number;
   readonly bytes: Uint8Array;
   readonly whole: boolean;
+}
+
+interface MarksSection {
+  readonly group: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Found {
+  readonly progress: readonly ProgressSection[];
+  readonly marks: readonly MarksSection[];
+  readonly torn: readonly number[];
 }
 
 interface Part {
@@ -67,7 +81,7 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
     const recovery = new Recovery(objects);
     const store = await opened.recover((entry, applied) => recovery.entry(entry, applied));
     const torn = recovery.end((group, offset) => offset < opened.positions(group).applied);
-    return new EngineStore(options, opened, store, names, objects, { progress: recovery.progress, torn });
+    return new EngineStore(options, opened, store, names, objects, { ...recovery.found, torn });
   } catch (error) {
     await opened.kv.close();
     throw error;
@@ -108,7 +122,10 @@ async function openGroup(
 
 /** Applies what the log holds beyond the Kv. */
 class Recovery {
-  readonly progress: ProgressSection[] = [];
+  readonly found: { readonly progress: ProgressSection[]; readonly marks: MarksSection[] } = {
+    progress: [],
+    marks: [],
+  };
   readonly #turns = new TurnAssembler<Part>();
   readonly #groups = new Map<number, GroupObjects>();
 
@@ -151,8 +168,8 @@ class Recovery {
         const reader = new ByteReader(bytes);
         const [source, task] = [reader.varint(), reader.varint()];
         const whole = kind === SECTION_PROGRESS_STATE;
-        this.progress.push({ source, task, bytes: bytes.subarray(reader.pos), whole });
-      }
+        this.found.progress.push({ source, task, bytes: bytes.subarray(reader.pos), whole });
+      } else if (kind === SECTION_MARKS) this.found.marks.push({ group: part.group, bytes });
     }
   }
 }
@@ -165,7 +182,7 @@ export class EngineStore {
   readonly #opened: OpenedStore;
   readonly #store: RecoveredStore;
   readonly #objects: readonly GroupObjects[];
-  readonly #found: { readonly progress: readonly ProgressSection[]; readonly torn: readonly number[] };
+  readonly #found: Found;
   #flusher: StoreFlusher | undefined = undefined;
 
   constructor(
@@ -174,7 +191,7 @@ export class EngineStore {
     store: RecoveredStore,
     names: NameCatalogue,
     objects: readonly GroupObjects[],
-    found: { readonly progress: readonly ProgressSection[]; readonly torn: readonly number[] },
+    found: Found,
   ) {
     this.#options = options;
     this.#opened = opened;
@@ -221,8 +238,23 @@ export class EngineStore {
     for (const { source, task, bytes, whole } of this.#found.progress) {
       for (const owner of owners) owner.replayProgress(source, task, new ByteReader(bytes), whole);
     }
+    await this.#recoverMarks(owners);
     for (const group of this.groups) {
       if (this.#found.torn.includes(group.id)) group.replog.append(TURN, [turnVoid], () => {});
+    }
+  }
+
+  async #recoverMarks(owners: readonly ProgressOwner[]): Promise<void> {
+    const range = { gte: Uint8Array.of(MARKS_PREFIX), lt: Uint8Array.of(MARKS_PREFIX + 1) };
+    for (const { key, value } of await this.#opened.kv.range(range)) {
+      const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
+      for (const owner of owners) owner.loadMarks(view.getUint32(1), view.getUint32(5), new ByteReader(value));
+    }
+    for (const { group, bytes } of this.#found.marks) {
+      for (const owner of owners) {
+        const reader = new ByteReader(bytes);
+        owner.loadMarks(reader.varint(), group, reader);
+      }
     }
   }
 
@@ -257,16 +289,23 @@ function collectProgress(group: number, runtimes: readonly TopologyRuntime[]) {
   const owners = runtimes.flatMap((runtime) => runtime.progress ?? []);
   for (const owner of owners) {
     for (const { sourceId, task, state } of owner.collectProgress(group)) {
-      const key = new Uint8Array(9);
-      const view = new DataView(key.buffer);
-      view.setUint8(0, PROGRESS_PREFIX);
-      view.setUint32(1, sourceId);
-      view.setUint32(5, task);
-      ops.push({ type: "put", key, value: state });
+      ops.push({ type: "put", key: keyOf(PROGRESS_PREFIX, sourceId, task), value: state });
     }
+    const marks = owner.collectMarks(group);
+    if (marks !== undefined)
+      ops.push({ type: "put", key: keyOf(MARKS_PREFIX, marks.topologyId, group), value: marks.marks });
   }
   const failed = () => {
     for (const owner of owners) owner.progressLost();
   };
   return { ops, done: () => {}, failed };
+}
+
+function keyOf(prefix: number, first: number, second: number): Uint8Array {
+  const key = new Uint8Array(9);
+  const view = new DataView(key.buffer);
+  view.setUint8(0, prefix);
+  view.setUint32(1, first);
+  view.setUint32(5, second);
+  return key;
 }

@@ -17,7 +17,7 @@ import type {
   EngineStatus,
 } from "./engine-api.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
-import { EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
+import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
 import { HeldAppends } from "./held-appends.ts";
 import { OptionView } from "./option-view.ts";
 import { QueryCalls } from "./query-calls.ts";
@@ -417,8 +417,8 @@ export class Engine implements EventReceiver {
     this.#job(() => receiveEvents(task, frame, this.#options.classes, this));
   }
 
-  event(topology: number, stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void {
-    if (this.#tasks[task] !== undefined) this.#runtimes[topology]?.event(stage, task, ref, event, vars);
+  event(topology: number, arrived: ArrivedEvent): void {
+    if (this.#tasks[arrived.task] !== undefined) this.#runtimes[topology]?.event(arrived);
   }
 
   ack(topology: number, task: number, tree: number, answer: number, returns: unknown[]): void {
@@ -468,6 +468,7 @@ export class Engine implements EventReceiver {
   /** One entry per group that changed; the last one of them makes the turn count. */
   #seal(): void {
     if (!this.#groups.some((group) => group.hasChanges)) return;
+    for (const group of this.#groups) group.prepare();
     const sealed: { group: TaskGroup; entry: TurnEntry }[] = [];
     for (const group of this.#groups) {
       const entry = new TurnEntry();

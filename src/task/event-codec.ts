@@ -1,11 +1,12 @@
 // What engines of one module instance send each other. Both sides run the same module version, so code is named by (topology, stage) numbers.
 //   frame    := message*
-//   message  := 1 event:   topology | stage | task | start task | tree | event | value of the vars (an array)
+//   message  := 1 event:   topology | stage | task | start task | tree | event | origin | value of the vars (an array)
 //             | 2 ack:     topology | tree | answer | count, values returned
 //             | 3 failure: topology | tree | failure text
 //             | 4 call:    query | start task | caller's task | call | value of the arguments (an array)
 //             | 5 result:  call | 0, value of the result  or  1, failure text
 //             | 6 forget:  topology | start task | tree              (a query invoke has ended)
+//   origin   := key u32 | offset | offset - low | path u32         (streams; queries: key 0 alone; topology/stream/applied-marks.ts)
 // Numbers are varints, `tree`, `event`, `answer` and `call` f64; text is length and UTF-8. All messages of a turn to one task stand in one frame, in order.
 // An ack, failure or result is addressed to the task where the tree or call began.
 // Example: ack of topology 0, tree 7, answer 5, nothing returned: 02 00 0000000000001c40 0000000000001440 00.
@@ -27,8 +28,30 @@ export interface TreeRef {
   readonly tree: number;
 }
 
+/** Which record of which source partition an event belongs to, and where in its tree it stands. */
+export interface EventOrigin {
+  readonly key: number;
+  readonly offset: number;
+  /** Records of the partition below have been done for good. */
+  readonly low: number;
+  readonly path: number;
+}
+
+/** Queries have none. */
+export const noOrigin: EventOrigin = { key: 0, offset: 0, low: 0, path: 0 };
+
+export interface ArrivedEvent {
+  readonly stage: number;
+  readonly task: number;
+  readonly ref: TreeRef;
+  /** Its number in the tree. */
+  readonly event: number;
+  readonly origin: EventOrigin;
+  readonly vars: unknown[];
+}
+
 export interface EventReceiver {
-  event(topology: number, stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void;
+  event(topology: number, arrived: ArrivedEvent): void;
   ack(topology: number, task: number, tree: number, answer: number, returns: unknown[]): void;
   failure(topology: number, task: number, tree: number, error: RamaError): void;
   call(query: number, task: number, callerTask: number, call: number, args: unknown[]): void;
@@ -69,7 +92,8 @@ export class EventSender {
     }
   }
 
-  event(topology: number, stage: number, task: number, ref: TreeRef, event: number, vars: Uint8Array): void {
+  event(topology: number, leaving: Omit<ArrivedEvent, "vars">, vars: Uint8Array): void {
+    const { stage, task, ref, event, origin } = leaving;
     const writer = this.#writer(task);
     writer.u8(EVENT);
     writer.varint(topology);
@@ -78,6 +102,12 @@ export class EventSender {
     writer.varint(ref.task);
     writer.f64(ref.tree);
     writer.f64(event);
+    writer.u32(origin.key);
+    if (origin.key !== 0) {
+      writer.varint(origin.offset);
+      writer.varint(origin.offset - origin.low);
+      writer.u32(origin.path);
+    }
     writer.raw(vars);
   }
 
@@ -152,6 +182,13 @@ export function receiveEvents(
   while (reader.pos < reader.end) receiveOne(task, reader, to);
 }
 
+function readOrigin(reader: ByteReader): EventOrigin {
+  const key = reader.u32();
+  if (key === 0) return noOrigin;
+  const offset = reader.varint();
+  return { key, offset, low: offset - reader.varint(), path: reader.u32() };
+}
+
 function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
   const kind = reader.u8();
   switch (kind) {
@@ -161,7 +198,8 @@ function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
       const target = reader.varint();
       const ref = { task: reader.varint(), tree: reader.f64() };
       const event = reader.f64();
-      to.event(topology, stage, target, ref, event, reader.readValue() as unknown[]);
+      const origin = readOrigin(reader);
+      to.event(topology, { stage, task: target, ref, event, origin, vars: reader.readValue() as unknown[] });
       return;
     }
     case ACK: {

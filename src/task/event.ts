@@ -29,6 +29,8 @@ export interface EventTree {
 
 export class Event {
   tree: EventTree | undefined = undefined;
+  /** Its place in the tree (topology/stream/applied-marks.ts). */
+  path = 1;
 
   constructor(
     readonly kind: EventKind,

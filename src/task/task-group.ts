@@ -6,6 +6,8 @@ import type { TurnEntry } from "./turn-entry.ts";
 
 /** Adds what it changed in the turn to the group's entry. */
 export interface Sealer {
+  /** Before any sealer of the turn seals: what belongs to other groups' entries is given to them. */
+  prepare(): void;
   seal(entry: TurnEntry): void;
 }
 
@@ -41,9 +43,13 @@ export class TaskGroup {
     this.#changedLazily.add(sealer);
   }
 
-  takeChanged(): readonly Sealer[] {
+  prepare(): void {
     for (const sealer of this.#changedLazily) this.changedBy(sealer);
     this.#changedLazily.clear();
+    for (const sealer of this.#changed) sealer.prepare();
+  }
+
+  takeChanged(): readonly Sealer[] {
     const changed = this.#changed;
     if (changed.length > 0) this.#changed = [];
     return changed;

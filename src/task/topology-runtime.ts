@@ -8,7 +8,7 @@ import type { ByteReader } from "../base/value-codec.ts";
 import type { AppendWait } from "./append-wait.ts";
 import type { CommitLoop } from "./commit-loop.ts";
 import type { AppendReply, EngineInvoke, TopologyStatus } from "./engine-api.ts";
-import type { EventSender, TreeRef } from "./event-codec.ts";
+import type { ArrivedEvent, EventSender, TreeRef } from "./event-codec.ts";
 import type { OptionView } from "./option-view.ts";
 import type { ContextHost } from "./stage-context.ts";
 import type { Task } from "./task.ts";
@@ -59,6 +59,10 @@ export interface ProgressOwner {
   collectProgress(
     group: number,
   ): readonly { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[];
+  /** Marks of a group, from the Kv (whole) or from the log. `topologyId`: `nameId` of the topology. */
+  loadMarks(topologyId: number, group: number, marks: ByteReader): void;
+  /** All marks of the group, when the Kv has others. */
+  collectMarks(group: number): { readonly topologyId: number; readonly marks: Uint8Array } | undefined;
   /** The batch with the last collected state was not written. */
   progressLost(): void;
 }
@@ -79,7 +83,7 @@ export interface TopologyRuntime {
   full(task: Task, depot: number): boolean;
   /** Entries up to now are applied (outside turns): partitions have grown. */
   applied(): void;
-  event(stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void;
+  event(arrived: ArrivedEvent): void;
   ack(task: number, tree: number, answer: number, returns: unknown[]): void;
   failure(task: number, tree: number, error: RamaError): void;
   forget(ref: TreeRef): void;

@@ -5,6 +5,7 @@
 //     1 PState writes of one topology (pstate/contract.ts SealedWrites)
 //     2 stream progress: source id varint, task varint, delta (topology/stream/progress.ts)
 //     3 stream progress: source id varint, task varint, whole state
+//     4 marks of events of open trees: topology id varint, list (topology/stream/applied-marks.ts)
 //   flags: 1 last entry of its turn; 2 void: the entry of this group before it belongs to a torn turn (written by recovery, before anything else of the group)
 // An entry that is not the last names the turn's last one. Recovery applies it when it has read that one, when the Kv has that one already, or when
 // anything but a void mark follows it in its group. Otherwise, at the end of the log, the turn is torn: nothing of it was ever told to anyone.
@@ -13,6 +14,7 @@ import { RamaError } from "../base/errors.ts";
 export const SECTION_WRITES = 1;
 export const SECTION_PROGRESS = 2;
 export const SECTION_PROGRESS_STATE = 3;
+export const SECTION_MARKS = 4;
 
 const LAST = 1;
 const VOID_BEFORE = 2;

@@ -7,7 +7,7 @@ import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import { ReadSession } from "../../paths/indexed.ts";
 import type { TopologyStatus } from "../../task/engine-api.ts";
 import { Event, type EventDetail } from "../../task/event.ts";
-import type { TreeRef } from "../../task/event-codec.ts";
+import { type ArrivedEvent, noOrigin, type TreeRef } from "../../task/event-codec.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { QueryRuntime, RuntimeHost } from "../../task/topology-runtime.ts";
@@ -140,10 +140,10 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
 
   // ---- from other engines
 
-  event(stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void {
-    const arrived = new Event("send", stage, task, vars);
-    arrived.tree = new InvokePart(this, ref, event);
-    this.runnerOf(this.#host.taskAt(task)!).push(arrived);
+  event({ stage, task, ref, event, vars }: ArrivedEvent): void {
+    const next = new Event("send", stage, task, vars);
+    next.tree = new InvokePart(this, ref, event);
+    this.runnerOf(this.#host.taskAt(task)!).push(next);
   }
 
   ack(_task: number, tree: number, answer: number): void {
@@ -164,7 +164,8 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     const vars = encodeValue(event.vars, this.#host.classes);
     const ref = tree.leave();
     this.invokeOf(tree)?.visited.add(event.task);
-    this.#host.sender.event(this.topology.index, event.stage, event.task, ref, ref.event, vars);
+    const { stage, task } = event;
+    this.#host.sender.event(this.topology.index, { stage, task, ref, event: ref.event, origin: noOrigin }, vars);
   }
 
   later(event: Event, tree: InvokeTree, task: Task): void {

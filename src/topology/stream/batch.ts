@@ -10,22 +10,33 @@ import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
 import type { Event } from "../../task/event.ts";
 import { JobFifo } from "../../task/run-queue.ts";
 import type { RunContext } from "../../task/stage-context.ts";
-import type { TaskGroup } from "../../task/task-group.ts";
+import type { Sealer, TaskGroup } from "../../task/task-group.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
-import { SECTION_PROGRESS, SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
+import {
+  SECTION_MARKS,
+  SECTION_PROGRESS,
+  SECTION_PROGRESS_STATE,
+  SECTION_WRITES,
+  type TurnEntry,
+} from "../../task/turn-entry.ts";
+import { AppliedMarks, childPath, type RecordOrigin, rootPath, writeMarks } from "./applied-marks.ts";
 import { applyDelta, encodeState } from "./progress.ts";
 import { ByteReader } from "../../base/value-codec.ts";
 import { RecordBatch } from "./record-batch.ts";
 import type { SourcePartition } from "./source.ts";
 import type { StreamTopology } from "./stream-topology.ts";
-import { RecordTree } from "./trees.ts";
+import { type MarkNoter, RecordTree, type StreamTree } from "./trees.ts";
 
-export class StreamRunner extends StageRunner {
+export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
   readonly #waiting = new JobFifo<Event | RecordBatch>();
   #waitingRecords = 0;
   /** The item whose events run; a batch of records stays here over runs. */
   #item: Event | RecordBatch | undefined = undefined;
   #mark = 0;
+  #path = rootPath;
+  /** What the event writes was applied by an earlier run of its record. */
+  #applied = false;
+  readonly marks = new AppliedMarks();
   #queued = false;
   /** Sources whose progress is to stand in the next entry. */
   readonly #progressed = new Set<SourcePartition>();
@@ -117,6 +128,9 @@ export class StreamRunner extends StageRunner {
 
   #startRecord(batch: RecordBatch): StageOutcome {
     const { source } = batch;
+    this.#path = rootPath;
+    this.#applied =
+      batch.again && this.marks.has({ key: source.key, task: source.task.id, offset: batch.offset }, rootPath);
     source.startedTo(batch.offset + 1);
     this.x.enter(source.task);
     this.host.context.note.topology(this.topology.index, source.task.id);
@@ -134,6 +148,9 @@ export class StreamRunner extends StageRunner {
   }
 
   #startEvent(event: Event): StageOutcome {
+    const tree = event.tree as StreamTree;
+    this.#path = event.path;
+    this.#applied = tree.again && this.marks.has(tree.origin, event.path);
     this.x.enter(this.host.taskAt(event.task)!);
     this.host.context.note.topology(this.topology.index, event.task);
     this.#mark = this.transaction.mark();
@@ -153,15 +170,15 @@ export class StreamRunner extends StageRunner {
         outcome = "failed";
       }
     }
-    if (outcome === "failed") this.transaction.rollbackTo(this.#mark);
+    // Applied in an earlier run: this one is for what it sends.
+    if (outcome === "failed" || this.#applied) this.transaction.rollbackTo(this.#mark);
     if (item instanceof RecordBatch) this.#recordEnded(item, outcome === "done");
     else {
       this.#item = undefined;
-      const tree = item.tree!;
+      const tree = item.tree as StreamTree;
       if (outcome === "failed") tree.failed(this.error);
       else {
-        for (const value of this.x.returns) tree.returned(value);
-        this.#dispatch(item.tree!);
+        this.#succeeded(tree);
         tree.ended();
       }
     }
@@ -177,15 +194,34 @@ export class StreamRunner extends StageRunner {
     }
     const own = batch.wait === undefined ? undefined : { wait: batch.wait, index: batch.index };
     const waiters = own === undefined ? late : late === undefined ? [own] : [own, ...late];
-    const tree = new RecordTree(this.stream, source, batch.offset, waiters, batch.failures, this.x.startedMs);
+    const tree = new RecordTree(
+      this.stream,
+      source,
+      batch.offset,
+      waiters,
+      batch.failures,
+      batch.again,
+      this.x.startedMs,
+    );
     source.began(tree);
     if (!well) {
       tree.failed(this.error);
       return;
     }
-    for (const value of this.x.returns) tree.returned(value);
-    this.#dispatch(tree);
+    this.#succeeded(tree);
     tree.ended();
+  }
+
+  #succeeded(tree: StreamTree): void {
+    for (const value of this.x.returns) tree.returned(value);
+    const appends = this.x.out.some((event) => event.kind === "append");
+    if (this.transaction.mark() !== this.#mark || appends) tree.wrote(this, this.#path);
+    if (this.x.out.length > 0) this.#dispatch(tree);
+  }
+
+  mark(origin: RecordOrigin, path: number): void {
+    this.marks.note(origin, path);
+    this.group.changedBy(this);
   }
 
   // ---- what an event asked for
@@ -199,11 +235,12 @@ export class StreamRunner extends StageRunner {
     }
   }
 
-  #dispatch(tree: Event["tree"] & object): void {
+  #dispatch(tree: StreamTree): void {
     const { out } = this.x;
     for (let i = 0; i < out.length; i++) {
       const event = out[i]!;
       event.tree = tree;
+      event.path = childPath(this.#path, i);
       if (event.kind === "send") {
         const task = this.host.taskAt(event.task);
         if (task === undefined) this.stream.leave(event, tree);
@@ -211,21 +248,34 @@ export class StreamRunner extends StageRunner {
           tree.born();
           this.stream.runnerOf(task).push(event);
         }
-      } else this.stream.later(event, tree, this.host.taskAt(event.task)!);
+      } else this.stream.later(event, tree, this.host.taskAt(event.task)!, this.#applied);
     }
   }
 
   // ---- sealing
 
-  seal(entry: TurnEntry): void {
-    const sealed = this.transaction.seal();
-    if (sealed !== undefined) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
-    if (this.#progressed.size === 0) return;
+  prepare(): void {
     for (const source of this.#progressed) {
       source.settleYoung();
       source.noted = false;
-      this.#sealProgress(source, entry);
     }
+  }
+
+  #sealMarks(entry: TurnEntry): void {
+    const writer = this.#writer;
+    const marks = this.marks.take();
+    writer.reset();
+    writer.varint(this.stream.id);
+    writeMarks(writer, marks);
+    entry.add(SECTION_MARKS, writer.take(), () => this.marks.apply(marks));
+  }
+
+  seal(entry: TurnEntry): void {
+    const sealed = this.transaction.seal();
+    if (sealed !== undefined) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
+    if (this.marks.hasFresh) this.#sealMarks(entry);
+    if (this.#progressed.size === 0) return;
+    for (const source of this.#progressed) this.#sealProgress(source, entry);
     this.#progressed.clear();
   }
 
@@ -244,7 +294,7 @@ export class StreamRunner extends StageRunner {
       writer.raw(encodeState(state));
       entry.add(SECTION_PROGRESS_STATE, writer.take(), () => {
         source.durable = state;
-        source.dirty = true;
+        source.durableChanged(this.host.env.monotonicMs());
       });
       return;
     }
@@ -252,7 +302,7 @@ export class StreamRunner extends StageRunner {
     const bytes = writer.take();
     entry.add(SECTION_PROGRESS, bytes, () => {
       applyDelta(source.durable, new ByteReader(bytes, head));
-      source.dirty = true;
+      source.durableChanged(this.host.env.monotonicMs());
     });
   }
 }

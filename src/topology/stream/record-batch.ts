@@ -31,6 +31,8 @@ export class RecordBatch {
     views: readonly RecordView[] | undefined,
     /** How often the records have failed before; > 0 only for batches of one. */
     readonly failures: number,
+    /** They ran before, and what came of it is not known: after a failure or a crash. */
+    readonly again: boolean,
   ) {
     this.bytes = bytes;
     this.offset = offset - 1;
@@ -46,11 +48,11 @@ export class RecordBatch {
     count: number,
     wait: AppendWait | undefined,
   ): RecordBatch {
-    return new RecordBatch(source, bytes, offset, count, wait, undefined, 0);
+    return new RecordBatch(source, bytes, offset, count, wait, undefined, 0, false);
   }
 
-  static read(source: SourcePartition, views: readonly RecordView[], failures = 0): RecordBatch {
-    return new RecordBatch(source, views[0]!.bytes, views[0]!.offset, views.length, undefined, views, failures);
+  static read(source: SourcePartition, views: readonly RecordView[], failures = 0, again = false): RecordBatch {
+    return new RecordBatch(source, views[0]!.bytes, views[0]!.offset, views.length, undefined, views, failures, again);
   }
 
   get left(): number {

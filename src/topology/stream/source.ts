@@ -26,6 +26,9 @@ export interface Waiter {
   readonly index: number;
 }
 
+/** Finding the lowest open record looks at all of them. */
+const lowEveryMs = 10;
+
 interface Retry {
   readonly offset: number;
   readonly failures: number;
@@ -47,6 +50,11 @@ export class SourcePartition {
   dirty = false;
   /** The first state is not in the log yet. */
   fresh = true;
+  /** Names this source among all of all engines (applied-marks.ts). */
+  readonly key: number;
+  /** Records below never run again, whatever happens. Follows `durable` with some delay. */
+  low = 0;
+  #lowAtMs = 0;
   /** The runner knows that this turn has changed the progress. */
   noted = false;
   /** Of records that began in this turn and did not end at once. Most of them end in it, and are never entered anywhere. */
@@ -66,6 +74,7 @@ export class SourcePartition {
     /** Stable number of the source's name in the store. */
     readonly id: number,
   ) {
+    this.key = topology.keyOf(definition, depot.name);
     this.isTick = depot.tickMs !== undefined;
     this.durable = startState(0);
     this.progress = new SourceProgress(this.durable);
@@ -87,6 +96,18 @@ export class SourcePartition {
       if (again) this.#retries.add({ offset, failures: 0 }, 0);
       else this.progress.closed(offset);
     }
+  }
+
+  /** After `durable` has changed: tells marks that are no longer needed. */
+  durableChanged(nowMs: number): void {
+    this.dirty = true;
+    if (nowMs - this.#lowAtMs < lowEveryMs) return;
+    this.#lowAtMs = nowMs;
+    let low = this.durable.next;
+    for (const offset of this.durable.open) if (offset < low) low = offset;
+    if (low <= this.low) return;
+    this.low = low;
+    this.topology.pruneMarks(this.key, this.task.id, low);
   }
 
   get executing(): number {
@@ -184,7 +205,9 @@ export class SourcePartition {
       return;
     }
     this.queuedEnd = views[views.length - 1]!.offset + 1;
-    this.topology.runnerOf(this.task).push(RecordBatch.read(this, views));
+    // Below `high` they have run before: retryAllAfter.
+    const again = views[0]!.offset < this.progress.live.high;
+    this.topology.runnerOf(this.task).push(RecordBatch.read(this, views, 0, again));
   }
 
   /** Trimmed or removed records count as passed. */
@@ -199,7 +222,7 @@ export class SourcePartition {
       : this.#readOne(retry.offset);
     if (view === undefined) this.#retries.add(retry, nowMs + this.topology.retryDelays.firstMs);
     else if (view === null) this.#gone(retry.offset);
-    else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures));
+    else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures, true));
   }
 
   /** undefined: not applied yet. null: trimmed since. */
@@ -241,6 +264,7 @@ export class SourcePartition {
       const tree = young[i]!;
       if (tree.dead) continue;
       tree.entered = true;
+      tree.markWrites();
       this.trees.set(tree.offset, tree);
       if (this.definition.retry !== "none") this.progress.opened(tree.offset);
     }
@@ -297,6 +321,8 @@ export class SourcePartition {
     else if (retry === "allAfter" && !this.isTick) this.#holdFrom(tree.offset, nowMs);
     else {
       this.progress.opened(tree.offset);
+      tree.entered = true;
+      tree.markWrites();
       this.#retries.add({ offset: tree.offset, failures }, nowMs + retryDelayMs(failures, this.topology.retryDelays));
     }
     this.topology.runnerOf(this.task).progressed(this, false);

@@ -3,11 +3,12 @@
 // Exactly once and at least once. A turn of the engine writes PState changes of all its groups and the progress of the sources as one unit of the log
 // (task/turn-entry.ts). A record whose tree starts and ends inside one turn on one engine is therefore applied exactly once over any crash: that is every
 // record of a module on one engine whose code does not wait (eachAsync, invokeQuery, acked appends, yields) and does not fail. A tree that is spread over several
-// turns or engines is applied at least once: what its earlier turns wrote stays when a crash or a failure makes the record run again, as in the reference.
+// turns or engines leaves marks of what it has written (applied-marks.ts): when its record runs again, after a crash, a timeout or a failure, what is marked is
+// not written twice. That is exact for code which does the same with the same record; where it does not (random numbers, the clock, reads that come out
+// differently) it is at least once, as in the reference. `retryAllAfter` runs records again that had succeeded: at least once.
 import type { RamaError } from "../../base/errors.ts";
 import { RamaError as Failure } from "../../base/errors.ts";
-import { encodeValue } from "../../base/value-codec.ts";
-import type { ByteReader } from "../../base/value-codec.ts";
+import { type ByteReader, ByteWriter, encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { SourceDefinition, StartFrom } from "../../module/definition.ts";
 import { ReadSession } from "../../paths/indexed.ts";
@@ -15,17 +16,18 @@ import type { Timer } from "../../base/env.ts";
 import { AppendWait } from "../../task/append-wait.ts";
 import type { TopologyStatus } from "../../task/engine-api.ts";
 import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
-import type { TreeRef } from "../../task/event-codec.ts";
+import type { ArrivedEvent } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import { StreamRunner } from "./batch.ts";
+import { childPath, readMarks, sourceKey } from "./applied-marks.ts";
 import { applyDelta, decodeState, encodeState, type ProgressState, processedCount } from "./progress.ts";
 import type { RetryDelays } from "./retry.ts";
 import { SourcePartition } from "./source.ts";
-import { type RecordTree, Subtree, type TreeOwner } from "./trees.ts";
+import { RecordTree, type StreamTree, Subtree, type TreeOwner } from "./trees.ts";
 
 type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
 
@@ -38,6 +40,8 @@ const ticksMax = 100;
 export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner {
   readonly topology: CompiledTopology;
   readonly subscribed: ReadonlySet<number>;
+  /** Stable number of its name in the store. */
+  readonly id: number;
   paused = false;
   succeeded = 0;
   failures = 0;
@@ -69,6 +73,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   constructor(host: RuntimeHost, topology: CompiledTopology) {
     this.#host = host;
     this.topology = topology;
+    this.id = host.nameId(`topology ${topology.name}`);
     // Numbers of an earlier life of the engine must not be taken for ours.
     this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
     for (const group of host.groups) {
@@ -170,6 +175,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
 
   progressLost(): void {
     for (const source of this.#sources) source.dirty = true;
+    for (const runner of this.#runners.values()) runner.marks.dirty = true;
   }
 
   // ---- life
@@ -404,10 +410,13 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     else this.#host.loop.after(() => this.#host.sender.failure(this.topology.index, tree.ref, known));
   }
 
-  event(stage: number, task: number, ref: TreeRef, event: number, vars: unknown[]): void {
-    const arrived = new Event("send", stage, task, vars);
-    arrived.tree = new Subtree(this, ref, event);
-    this.runnerOf(this.#host.taskAt(task)!).push(arrived);
+  event({ stage, task, ref, event, origin, vars }: ArrivedEvent): void {
+    const next = new Event("send", stage, task, vars);
+    next.tree = new Subtree(this, ref, event, { key: origin.key, task: ref.task, offset: origin.offset });
+    next.path = origin.path;
+    const runner = this.runnerOf(this.#host.taskAt(task)!);
+    runner.marks.prune(origin.key, ref.task, origin.low);
+    runner.push(next);
   }
 
   ack(_task: number, tree: number, answer: number, returns: unknown[]): void {
@@ -421,16 +430,43 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
 
   forget(): void {}
 
+  // ---- marks of what open trees have written
+
+  /** Another instance of the module may run other code: its records are not ours. */
+  keyOf(source: SourceDefinition, depot: string): number {
+    const { moduleInstanceId } = this.#host.context.info;
+    return sourceKey([moduleInstanceId, this.topology.name, depot, source.sourceId]) || 1;
+  }
+
+  pruneMarks(key: number, task: number, low: number): void {
+    for (const runner of this.#runners.values()) runner.marks.prune(key, task, low);
+  }
+
+  loadMarks(topologyId: number, group: number, marks: ByteReader): void {
+    if (topologyId === this.id) this.#runners.get(group)?.marks.apply(readMarks(marks));
+  }
+
+  collectMarks(group: number): { readonly topologyId: number; readonly marks: Uint8Array } | undefined {
+    const runner = this.#runners.get(group);
+    if (!runner?.marks.dirty) return undefined;
+    runner.marks.dirty = false;
+    const writer = new ByteWriter(1024);
+    runner.marks.encode(writer);
+    return { topologyId: this.id, marks: writer.take() };
+  }
+
   // ---- what events ask for besides hops on this engine
 
   /** Commit first: the event leaves when the turn that caused it is durable. */
-  leave(event: Event, tree: EventTree): void {
+  leave(event: Event, tree: StreamTree): void {
     const vars = this.encoded.get(event)!;
     this.encoded.delete(event);
     const ref = tree.leave();
-    this.#host.loop.after(() =>
-      this.#host.sender.event(this.topology.index, event.stage, event.task, ref, ref.event, vars),
-    );
+    const { stage, task, path } = event;
+    const { key, offset } = tree.origin;
+    const low = tree instanceof RecordTree ? Math.min(tree.source.low, offset) : 0;
+    const leaving = { stage, task, ref, event: ref.event, origin: { key, offset, low, path } };
+    this.#host.loop.after(() => this.#host.sender.event(this.topology.index, leaving, vars));
   }
 
   /** NOT_SERIALIZABLE while the event can still fail. */
@@ -445,7 +481,8 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.#records.clear();
   }
 
-  later(event: Event, tree: EventTree, task: Task): void {
+  /** `applied`: the event that asks was through in an earlier run of its record; it appends nothing again. */
+  later(event: Event, tree: EventTree, task: Task, applied: boolean): void {
     switch (event.kind) {
       case "defer":
         tree.born();
@@ -464,7 +501,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
         this.#invoke(event, tree, task);
         return;
       default:
-        this.#append(event, tree, task);
+        this.#append(event, tree, task, applied);
     }
   }
 
@@ -478,8 +515,9 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   }
 
   /** The event goes on at its stage with one more var. */
-  #resume(event: Event, tree: EventTree, task: Task, value: unknown): void {
+  #resume(event: Event, tree: EventTree, task: Task, value: unknown, ordinal = 0): void {
     const next = new Event("send", event.stage, task.id, [...event.vars, value]);
+    next.path = childPath(event.path, ordinal);
     next.tree = tree;
     this.#queueJob(() => this.runnerOf(task).push(next));
   }
@@ -505,7 +543,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
       }
       for (let i = 0; i < rows.length; i++) {
         tree.born();
-        this.#resume(event, tree, task, rows[i]);
+        this.#resume(event, tree, task, rows[i], i);
       }
       this.#queueJob(() => tree.ended());
     } catch (error) {
@@ -528,7 +566,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.#host.invoke({ query, args, reply }, task.id);
   }
 
-  #append(event: Event, tree: EventTree, task: Task): void {
+  #append(event: Event, tree: EventTree, task: Task, applied: boolean): void {
     const { depot, level } = event.detail as DetailOf<"depot">;
     const record = this.#records.get(event)!;
     this.#records.delete(event);
@@ -542,7 +580,12 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     }
     const next = new Event("send", event.stage, task.id, event.vars);
     next.tree = tree;
+    next.path = childPath(event.path, 0);
     const go = () => (goesOn ? this.runnerOf(task).push(next) : tree.ended());
+    if (applied) {
+      if (goesOn || level !== "none") this.#queueJob(go);
+      return;
+    }
     this.#host.appendRecord(task, depot, record, level, (error, _offset, _returns, failures) => {
       const failed = error ?? failures?.get(0) ?? null;
       if (level === "none") return;

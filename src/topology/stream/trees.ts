@@ -1,6 +1,7 @@
 // Event trees as the stream runtime holds them: the whole of a record's on its start engine, the part of one that arrived from elsewhere.
 import type { EventTree } from "../../task/event.ts";
 import type { TreeRef } from "../../task/event-codec.ts";
+import type { RecordOrigin } from "./applied-marks.ts";
 import { AckTree, randomAck } from "./ack-tree.ts";
 import type { SourcePartition, Waiter } from "./source.ts";
 
@@ -13,7 +14,21 @@ export interface TreeOwner {
   subtreeFailed(tree: Subtree, error: unknown): void;
 }
 
-export class RecordTree implements EventTree {
+/** What the runner needs of either kind of tree. */
+export interface StreamTree extends EventTree {
+  readonly origin: RecordOrigin;
+  /** Events of it may have been through before: their marks are looked for. */
+  readonly again: boolean;
+  /** An event of it has written. */
+  wrote(runner: MarkNoter, path: number): void;
+}
+
+/** Remembers marks in the entry of the turn that runs. */
+export interface MarkNoter {
+  mark(origin: RecordOrigin, path: number): void;
+}
+
+export class RecordTree implements StreamTree {
   readonly ack = new AckTree();
   /** 0 until an event leaves this engine. */
   id = 0;
@@ -21,6 +36,8 @@ export class RecordTree implements EventTree {
   /** It is in its source's table: it outlived the turn in which it began. */
   entered = false;
   returns: unknown[] | undefined = undefined;
+  /** Runner and path of each event that wrote, while nobody knows whether the tree outlives its turn. */
+  #writes: (MarkNoter | number)[] | undefined = undefined;
 
   constructor(
     readonly owner: TreeOwner,
@@ -28,8 +45,30 @@ export class RecordTree implements EventTree {
     readonly offset: number,
     public waiters: Waiter[] | undefined,
     readonly failures: number,
+    readonly again: boolean,
     readonly startedMs: number,
   ) {}
+
+  get origin(): RecordOrigin {
+    return { key: this.source.key, task: this.source.task.id, offset: this.offset };
+  }
+
+  wrote(runner: MarkNoter, path: number): void {
+    if (this.entered) runner.mark(this.origin, path);
+    else {
+      this.#writes ??= [];
+      this.#writes.push(runner, path);
+    }
+  }
+
+  /** Its record will run again, or may: what it has written is marked. */
+  markWrites(): void {
+    const writes = this.#writes;
+    if (writes === undefined) return;
+    this.#writes = undefined;
+    const { origin } = this;
+    for (let i = 0; i < writes.length; i += 2) (writes[i] as MarkNoter).mark(origin, writes[i + 1] as number);
+  }
 
   born(): void {
     this.ack.born();
@@ -69,8 +108,10 @@ export class RecordTree implements EventTree {
   }
 }
 
-export class Subtree implements EventTree {
+export class Subtree implements StreamTree {
   readonly ack: AckTree;
+  /** Nobody here knows whether the record ran before. */
+  readonly again = true;
   dead = false;
   readonly returns: unknown[] = [];
 
@@ -78,8 +119,13 @@ export class Subtree implements EventTree {
     readonly owner: TreeOwner,
     readonly ref: TreeRef,
     event: number,
+    readonly origin: RecordOrigin,
   ) {
     this.ack = new AckTree(event);
+  }
+
+  wrote(runner: MarkNoter, path: number): void {
+    runner.mark(this.origin, path);
   }
 
   born(): void {

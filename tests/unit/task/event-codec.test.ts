@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { RamaError } from "../../../src/base/errors.ts";
 import { encodeValue } from "../../../src/base/value-codec.ts";
-import { EventSender, type EventReceiver, receiveEvents } from "../../../src/task/event-codec.ts";
+import { noOrigin, EventSender, type EventReceiver, receiveEvents } from "../../../src/task/event-codec.ts";
 
 function recorder(): { calls: unknown[][]; receiver: EventReceiver } {
   const calls: unknown[][] = [];
@@ -19,7 +19,10 @@ function recorder(): { calls: unknown[][]; receiver: EventReceiver } {
 test("all messages of a turn to one task travel in one frame, in order", () => {
   const frames: [number, Uint8Array][] = [];
   const sender = new EventSender((task, frame) => frames.push([task, frame]), undefined);
-  sender.event(0, 3, 5, { task: 1, tree: 77 }, 2 ** 52 + 1, encodeValue(["x", null, new Map([["k", 1n]])]));
+  const origin = { key: 0xffff_fff0, offset: 2 ** 40, low: 2 ** 40 - 5, path: 0x8000_0001 };
+  const leaving = { stage: 3, task: 5, ref: { task: 1, tree: 77 }, event: 2 ** 52 + 1, origin };
+  sender.event(0, leaving, encodeValue(["x", null, new Map([["k", 1n]])]));
+  sender.event(1, { ...leaving, origin: noOrigin }, encodeValue([]));
   sender.ack(2, { task: 5, tree: 9 }, 2 ** 53 - 1, ["returned", 4]);
   sender.ack(2, { task: 6, tree: 10 }, 5, []);
   sender.forget(4, 5, { task: 0, tree: 3 });
@@ -29,7 +32,8 @@ test("all messages of a turn to one task travel in one frame, in order", () => {
   const { calls, receiver } = recorder();
   receiveEvents(5, frames[0]![1], undefined, receiver);
   expect(calls).toEqual([
-    ["event", 0, 3, 5, { task: 1, tree: 77 }, 2 ** 52 + 1, ["x", null, new Map([["k", 1n]])]],
+    ["event", 0, { ...leaving, vars: ["x", null, new Map([["k", 1n]])] }],
+    ["event", 1, { ...leaving, origin: noOrigin, vars: [] }],
     ["ack", 2, 5, 9, 2 ** 53 - 1, ["returned", 4]],
     ["forget", 4, { task: 0, tree: 3 }],
   ]);
