@@ -1,0 +1,36 @@
+// Asks a module's workers what their engines say of themselves, at their hello ports. A worker that does not answer within a second is left out: status is
+// for looking, and must not hang on a dead process.
+import { decodeControl, encodeControl } from "../../base/codec.ts";
+import { messageOf } from "../../base/errors.ts";
+import type { Platform } from "../../net/platform.ts";
+import { RpcClient } from "../../net/rpc.ts";
+import type { WorkerReport } from "../../protocol/cluster-records.ts";
+import { WORKER_STATUS } from "../../protocol/conductor.ts";
+
+const timeoutMs = 1_000;
+
+export async function askWorkers(platform: Platform, workers: readonly WorkerReport[]): Promise<unknown[]> {
+  const answers = await Promise.all(
+    workers
+      .filter((worker) => worker.state === "running" && worker.helloPort !== 0)
+      .map((worker) => ask(platform, worker)),
+  );
+  return answers.filter((answer) => answer !== undefined);
+}
+
+async function ask({ env, transport }: Platform, worker: WorkerReport): Promise<unknown> {
+  const client = new RpcClient(
+    env,
+    transport,
+    { host: worker.host, port: worker.helloPort },
+    { connectTimeoutMs: timeoutMs },
+  );
+  try {
+    return decodeControl(await client.call(WORKER_STATUS, encodeControl({}), timeoutMs));
+  } catch (error) {
+    env.log.debug("a worker does not tell its status", { worker: worker.workerId, error: messageOf(error) });
+    return undefined;
+  } finally {
+    client.close();
+  }
+}
