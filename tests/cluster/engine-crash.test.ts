@@ -10,6 +10,7 @@ import type { Engine } from "../../src/task/engine.ts";
 import {
   append,
   count,
+  entries,
   handModule,
   localCount,
   openHand,
@@ -34,13 +35,16 @@ interface Run {
 
 function start(seed: number): Run {
   const env = new SimulatedEnv({ seed, onFailure: () => {} });
-  const random = () => env.random();
+  return { env, world: machine(env), random: () => env.random(), acked: new Map(), sent: 0 };
+}
+
+function machine(env: SimulatedEnv): World {
   const disk = new MemoryDisk({
     syncDelay: async () => {
-      await env.sleep(random() * 2);
+      await env.sleep(env.random() * 2);
     },
   });
-  return { env, world: { env, disk, kv: memoryKv({ disk }) }, random, acked: new Map(), sent: 0 };
+  return { env, disk, kv: memoryKv({ disk }) };
 }
 
 /** Appends for a while; the power goes in the middle of it. */
@@ -144,6 +148,70 @@ for (let seed = 1; seed <= 15; seed++) {
   test(`counting records on their task survives power cuts (seed ${seed})`, () =>
     survive(seed, localCount, wholeRecords));
   test(`counting words that hop survives power cuts (seed ${seed})`, () => survive(1000 + seed, wordCount, words));
+}
+
+/** Two engines on machines of their own; the power goes on one or on both. */
+async function surviveTwo(seed: number, module: () => CompiledModule): Promise<void> {
+  const run = start(seed);
+  const { env, random } = run;
+  const machines = [run.world, machine(env)];
+  const engines: (Engine | undefined)[] = [undefined, undefined];
+  const router = {
+    send: (task: number, frame: Uint8Array) => {
+      env.setTimer(random() * 2, () => engines[task % 2]?.deliver(task, frame));
+    },
+  };
+  const set = { "topology.stream.timeout.seconds": 0.3, "topology.stream.retry.backoff.millis": 5 };
+  const openOne = async (i: number) => {
+    engines[i] = await openHand(machines[i]!, module(), { tasks, threads: 2, groups: [i], router, set });
+  };
+  for (let life = 0; life < 4; life++) {
+    for (const i of [0, 1]) if (engines[i] === undefined) await env.complete(openOne(i));
+    for (let step = 0; step < 30; step++) {
+      const task = Math.floor(random() * tasks);
+      const values = Array.from(
+        { length: 1 + Math.floor(random() * 5) },
+        () => `r${run.sent++} w${Math.floor(random() * 9)} all`,
+      );
+      append(engines[task % 2]!, task, values).then(
+        ({ offset }) => {
+          for (const [i, value] of values.entries()) run.acked.set(`${task}/${value}`, offset + i);
+        },
+        () => {},
+      );
+      if (random() < 0.5) await env.advance(random() * 3);
+    }
+    for (const i of random() < 0.3 ? [0, 1] : [random() < 0.5 ? 0 : 1]) {
+      machines[i]!.disk.powerCut(random);
+      machines[i]!.kv.powerCut(random);
+      engines[i]!.abort();
+      engines[i] = undefined;
+    }
+    if (random() < 0.5) await env.advance(random() * 500);
+  }
+  for (const i of [0, 1]) if (engines[i] === undefined) await env.complete(openOne(i));
+  const executing = () => engines.some((engine) => engine!.status().topologies[0]!.executing > 0);
+  for (let waited = 0; waited === 0 || executing(); waited += 100) {
+    expect(waited).toBeLessThan(60_000);
+    await env.complete(Promise.all(engines.map((engine) => engine!.settled())));
+    await env.advance(100);
+  }
+  const depots = Array.from({ length: tasks }, (_, task) => readAll(engines[task % 2]!, task));
+  for (const [key, offset] of run.acked) expect(depots[Number(key[0])]![offset]).toBe(key.slice(2));
+  const counts: Record<string, number> = {};
+  for (const i of [0, 1]) {
+    for (const task of [i, i + 2]) Object.assign(counts, await env.complete(entries(engines[i]!, task)));
+  }
+  expect(difference(counts, words(depots))).toEqual({});
+  for (const engine of engines) await env.complete(engine!.close());
+}
+
+for (let seed = 1; seed <= 15; seed++) {
+  test(
+    `words that hop to another engine are counted once although either is killed (seed ${seed})`,
+    () => surviveTwo(seed, wordCount),
+    20_000,
+  );
 }
 
 test("a turn over two groups that was cut in the middle leaves nothing of itself", async () => {
