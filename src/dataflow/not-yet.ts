@@ -1,0 +1,25 @@
+// What a module may declare and this release cannot run. Refused when the module is built, with what to do instead: nothing of a module is ever ignored.
+import { RamaError } from "../base/errors.ts";
+import type { ModuleDefinition } from "../module/definition.ts";
+
+/** NOT_ALLOWED_HERE that names the object. */
+export function refuseWhatIsNotThere(definition: ModuleDefinition): void {
+  for (const { name, kind, sources } of definition.topologies) {
+    if (kind === "microbatch") {
+      throw notYet(
+        `microbatch topologies (${name}) are not there yet: a stream topology may do what this one does, record by record`,
+      );
+    }
+    for (const { depot, line } of sources) {
+      if (depot.kind !== "own")
+        throw notYet(`${line}: ${depot.name} is a depot of another module: mirrors cannot be used yet`);
+    }
+  }
+  for (const { name, migration } of definition.depots) {
+    if (migration !== undefined) throw notYet(`${name}: migrations are not there yet`);
+  }
+}
+
+function notYet(message: string): RamaError {
+  return new RamaError("NOT_ALLOWED_HERE", message, {});
+}
