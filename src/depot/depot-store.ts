@@ -20,6 +20,7 @@ export interface DepotsOptions {
   readonly segmentSizeBytes?: number;
   readonly clientsMax?: number;
   readonly keptBytes?: number;
+  readonly copyBytes?: number;
 }
 
 interface Opened {
@@ -50,7 +51,8 @@ export async function openDepots(options: DepotsOptions): Promise<DepotGroup> {
       const dir = `${options.dir}/${depot}/${task}`;
       const segments = new DepotSegments({ disk, dir, segmentSizeBytes: options.segmentSizeBytes });
       segments.open(state?.mark);
-      const partition = new DepotPartition({ depot, name, task, segments, dedupe, keptBytes: options.keptBytes });
+      const { keptBytes, copyBytes } = options;
+      const partition = new DepotPartition({ depot, name, task, segments, dedupe, keptBytes, copyBytes });
       group.add(index, partition, state?.mark);
     }
   }

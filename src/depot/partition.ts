@@ -9,7 +9,7 @@ import { type AppendToken, appendEntryHeader, DEPOT_APPEND, type DepotAppend } f
 import type { DedupeTable } from "./dedupe.ts";
 import { type DepotSegments, type RecordRun, type RecordView, viewRecords } from "./segments.ts";
 
-const copyBytes = 1024 * 1024;
+const defaultCopyBytes = 1024 * 1024;
 /** Copied records that stay in memory: one to two reads of a topology that keeps up. */
 const defaultKeptBytes = 256 * 1024;
 
@@ -37,6 +37,8 @@ export interface DepotPartitionOptions {
   readonly segments: DepotSegments;
   readonly dedupe: DedupeTable;
   readonly keptBytes?: number;
+  /** Applied bytes that are put into the files at once. */
+  readonly copyBytes?: number;
 }
 
 export class DepotPartition {
@@ -46,6 +48,7 @@ export class DepotPartition {
   readonly segments: DepotSegments;
   readonly dedupe: DedupeTable;
   readonly #keptBytes: number;
+  readonly #copyBytes: number;
   /** Oldest first, without gap up to `appendEnd`; those before `#uncopied` are in the files too. */
   #chunks: RecordRun[] = [];
   #uncopied = 0;
@@ -72,6 +75,7 @@ export class DepotPartition {
     this.segments = options.segments;
     this.dedupe = options.dedupe;
     this.#keptBytes = options.keptBytes ?? defaultKeptBytes;
+    this.#copyBytes = options.copyBytes ?? defaultCopyBytes;
     this.#start = options.segments.start;
     this.#end = options.segments.end;
     this.#appendEnd = options.segments.end;
@@ -236,7 +240,7 @@ export class DepotPartition {
     this.#uncopiedBytes += chunk.end - chunk.start;
     this.#appliedChunks++;
     if (this.#waiters.size > 0) this.#wake(offset);
-    if (this.#uncopiedBytes >= copyBytes) this.copy();
+    if (this.#uncopiedBytes >= this.#copyBytes) this.copy();
   }
 
   #whenApplied(offset: number, onApplied: () => void): void {

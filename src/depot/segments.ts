@@ -318,17 +318,6 @@ export class DepotSegments {
     return this.#end;
   }
 
-  /** Removes whole files below `offset`, never the newest. */
-  trim(offset: number): void {
-    while (this.#files.length > 1 && this.#files[1]!.firstOffset <= offset) {
-      const file = this.#files.shift()!;
-      this.#readers.get(file)?.close();
-      this.#readers.delete(file);
-      this.#disk.remove(file.path);
-      this.#namesUnsynced = true;
-    }
-  }
-
   close(): void {
     this.#writer?.close();
     this.#writer = undefined;

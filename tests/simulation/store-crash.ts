@@ -110,6 +110,7 @@ class Scenario {
   #untilCut = Number.POSITIVE_INFINITY;
   #syncFailed = false;
   #slowSyncs = false;
+  #copyBytes = 1;
   #nextId = 1;
   #live: Life | undefined;
   readonly #result = {
@@ -147,6 +148,7 @@ class Scenario {
       const last = life === lives - 1;
       this.#env = new SimulatedEnv({ seed: this.#pick(2 ** 31), logLevel: "error", onFailure: () => {} });
       this.#slowSyncs = this.#pick(2) === 1;
+      this.#copyBytes = this.#pick(2) === 1 ? 1 : 10_000;
       // Now and then the cut comes while the store opens.
       this.#untilCut = last ? Number.POSITIVE_INFINITY : this.#pick(this.#pick(4) === 0 ? 12 : 250);
       try {
@@ -231,6 +233,7 @@ class Scenario {
           depots,
           segmentSizeBytes: 1500,
           keptBytes: 300,
+          copyBytes: this.#copyBytes,
         }),
       );
       const counter = new Counters();
