@@ -225,7 +225,7 @@ function parsedJson(text: string, what: string): unknown {
   try {
     return parseJson(text);
   } catch (error) {
-    throw new RamaError("BAD_ARGUMENTS", `${what} is not JSON: ${messageOf(error)}`, {}, error);
+    throw new RamaError("BAD_ARGUMENTS", `${what}: ${messageOf(error)}`, {}, error);
   }
 }
 
