@@ -1,2 +1,2 @@
 // `rama/helpers`: the helper library. Re-exports only.
-export { getFieldByName } from "./library/fields.ts";
+export { extractFields, getFieldByName } from "./library/fields.ts";

@@ -9,5 +9,5 @@ setUuid7Clock(env);
 setDetachedWorld({
   random: () => env.random(),
   nowMs: () => env.now(),
-  print: (line) => process.stdout.write(`${line}\n`),
+  print: (line) => console.log(line),
 });

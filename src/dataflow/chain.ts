@@ -207,7 +207,7 @@ export abstract class Chain {
     return this.#add(() => ({ kind: "loop", vars: vars.vars, block: asBlock(block, "loopWithVars") }));
   }
 
-  /** The next iteration of the innermost loop, with new values of its vars. */
+  /** The next iteration of the innermost loop, with new values of its vars; nothing after an enclosing `ifTrue` or `cond` runs for this one. */
   continueLoop(...args: Arg[]): this {
     return this.#add(() => ({ kind: "continueLoop", args: args.map(toArg) }));
   }

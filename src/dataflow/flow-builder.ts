@@ -444,8 +444,8 @@ export class FlowBuilder {
     }
     const args = this.#resolver.args(node.args, place.scope, node);
     if (node.kind === "continueLoop") {
-      this.#goto(place, node, loop.loop, args);
-      return { ...place, list: [], dead: true, pending: undefined };
+      const { next } = this.#goto(place, node, loop.loop, args);
+      return { ...place, list: next, dead: true, pending: undefined };
     }
     const flow = this.#goto(place, node, loop.after, loop.outs === undefined ? [] : args);
     return { ...place, list: flow.next, pending: undefined };

@@ -145,7 +145,9 @@ export const runtime = {
   },
 
   promise(value: unknown): Promise<unknown> {
-    return value instanceof Promise ? value : Promise.resolve(value);
+    if (value instanceof Promise) return value;
+    if (typeof (value as PromiseLike<unknown> | null)?.then === "function") return Promise.resolve(value);
+    throw new RamaError("NOT_ALLOWED_HERE", "eachAsync needs a function that returns a promise; use each for others");
   },
 
   /** A task id that came as any number. */
