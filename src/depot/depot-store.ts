@@ -97,14 +97,16 @@ export class DepotGroup {
     this.#byNumber.get(append.depot)?.get(append.task)?.applyEntry(append);
   }
 
-  /** Puts all that is applied into the files. */
-  copy(): void {
-    for (const { partition } of this.#opened) partition.copy();
+  /** Puts all that is applied into the files. False: the disk is full, and not all is there. */
+  copy(): boolean {
+    let isWhole = true;
+    for (const { partition } of this.#opened) isWhole = partition.copy() && isWhole;
+    return isWhole;
   }
 
-  /** Makes all that is applied now durable in the files; the next `collect` tells so. One call at a time. */
-  async sync(): Promise<void> {
-    this.copy();
+  /** Makes all that is applied now durable in the files; the next `collect` tells so. One call at a time. False: the disk is full, and not all is. */
+  async sync(): Promise<boolean> {
+    if (!this.copy()) return false;
     const marks = this.#opened.map(({ partition }) => partition.segments.mark);
     for (const [i, opened] of this.#opened.entries()) {
       const { segments } = opened.partition;
@@ -113,6 +115,7 @@ export class DepotGroup {
       opened.synced = marks[i];
       opened.partition.changed = true;
     }
+    return true;
   }
 
   /** States and tokens that have changed, as far as they are applied. */

@@ -20,6 +20,8 @@ const roomBytesMax = 64 * 1024;
 
 /** The part of `replication/replog.ts` that a partition needs. */
 export interface AppendTarget {
+  /** The disk does not keep up with what is appended. */
+  readonly overloaded?: boolean;
   append(kind: number, parts: readonly Uint8Array[], onApply: () => void): number;
 }
 
@@ -109,7 +111,7 @@ export class DepotPartition {
   /**
    * Appends `count` records, each as length u32 and value bytes, as one entry of the replog. Colocated topologies may run on them at once; readers see them once
    * they are applied. With the token of an earlier append nothing is stored: `duplicate` and the first offset, and `onApplied` as soon as that append is applied
-   * (at once when it is). The bytes may be kept and must not change. APPEND_OUTCOME_UNKNOWN: the token is older than what is remembered.
+   * (at once when it is). The bytes may be kept and must not change. APPEND_OUTCOME_UNKNOWN: the token is older than what is remembered. OVERLOADED: nothing was stored.
    */
   append(
     replog: AppendTarget,
@@ -125,6 +127,9 @@ export class DepotPartition {
         this.#whenApplied(known, onApplied);
         return { offset: known, duplicate: true };
       }
+    }
+    if (replog.overloaded === true) {
+      throw new RamaError("OVERLOADED", `${this.name}: the disk does not keep up with the appends; nothing was stored`);
     }
     const offset = this.#appendEnd;
     // Append times never fall, so that they can be searched; the clock may.
@@ -200,15 +205,26 @@ export class DepotPartition {
     return this.#end;
   }
 
-  /** Puts what is applied into the files; their bytes are durable after `segments.sync()`. */
-  copy(): void {
-    if (this.#uncopied === this.#appliedChunks) return;
-    const runs = this.#chunks.slice(this.#uncopied, this.#appliedChunks);
-    this.segments.append(runs);
-    this.#uncopied = this.#appliedChunks;
-    this.#copiedBytes += this.#uncopiedBytes;
-    this.#uncopiedBytes = 0;
+  /**
+   * Puts what is applied into the files; their bytes are durable after `segments.sync()`. False when the disk is full: the rest stays in memory and in the log, and is
+   * tried again by the next call.
+   */
+  copy(): boolean {
+    if (this.#uncopied === this.#appliedChunks) return true;
+    let isFull = false;
+    try {
+      this.segments.append(this.#chunks.slice(this.#uncopied, this.#appliedChunks));
+    } catch (error) {
+      if (!(error instanceof RamaError && error.code === "DISK_FULL")) throw error;
+      isFull = true;
+    }
+    while (this.#uncopied < this.#appliedChunks && this.#chunks[this.#uncopied]!.offset < this.segments.end) {
+      const chunk = this.#chunks[this.#uncopied++]!;
+      this.#copiedBytes += chunk.end - chunk.start;
+      this.#uncopiedBytes -= chunk.end - chunk.start;
+    }
     this.#forgetCopied();
+    return !isFull;
   }
 
   #add(offset: number, count: number, appendMs: number, records: Uint8Array): void {

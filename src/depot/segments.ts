@@ -157,7 +157,7 @@ export class DepotSegments {
     return this.#namesUnsynced || this.#files.some((file) => file.unsynced);
   }
 
-  /** Appends runs that follow one another; those with one append time become one block. */
+  /** Appends runs that follow one another; those with one append time become one block. When it throws, those below `end` are in the files. */
   append(runs: readonly RecordRun[]): void {
     let from = 0;
     while (from < runs.length) {
@@ -175,9 +175,11 @@ export class DepotSegments {
     }
   }
 
+  /** Nothing has changed when it throws. */
   #write(file: DepotFile, runs: readonly RecordRun[], from: number, to: number, bytesMax: number): void {
     const bytes = new Uint8Array(bytesMax);
     const view = new DataView(bytes.buffer);
+    const blocks: IndexEntry[] = [];
     let at = 0;
     for (let i = from; i < to; ) {
       const { offset, appendMs } = runs[i]!;
@@ -203,19 +205,20 @@ export class DepotSegments {
       view.setUint32(blockAt + 14, count, true);
       putU48(view, blockAt + 18, appendMs);
       view.setUint32(blockAt + 4, Bun.hash.crc32(bytes.subarray(blockAt + 8, at)), true);
-      this.#lastBlock = file.length + blockAt;
-      this.#lastMs = appendMs;
-      this.#end = offset + count;
-      addToIndex(file.index, { offset, appendMs, position: this.#lastBlock });
+      blocks.push({ offset, appendMs, position: file.length + blockAt });
     }
     file.unsynced = true;
     this.#writer ??= this.#disk.open(file.path, "write");
     this.#writer.write(bytes.subarray(0, at), file.length);
     file.length += at;
+    for (const block of blocks) addToIndex(file.index, block);
+    const last = runs[to - 1]!;
+    this.#lastBlock = blocks.at(-1)!.position;
+    this.#lastMs = last.appendMs;
+    this.#end = last.offset + last.count;
   }
 
   #nextFile(firstOffset: number): DepotFile {
-    this.#writer?.close();
     if (!this.#made) this.#disk.mkdir(this.#dir);
     this.#made = true;
     const path = `${this.#dir}/${depotSegmentName(firstOffset)}`;
@@ -224,9 +227,16 @@ export class DepotSegments {
     for (let i = 0; i < 8; i++) header[i] = MAGIC.charCodeAt(i);
     view.setFloat64(8, firstOffset, true);
     view.setUint32(28, Bun.hash.crc32(header.subarray(0, 28)), true);
-    this.#writer = this.#disk.open(path, "upsert");
-    this.#writer.truncate(0);
-    this.#writer.write(header, 0);
+    const writer = this.#disk.open(path, "upsert");
+    try {
+      writer.truncate(0);
+      writer.write(header, 0);
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+    this.#writer?.close();
+    this.#writer = writer;
     this.#namesUnsynced = true;
     const file: DepotFile = { firstOffset, path, length: DEPOT_HEADER_BYTES, index: [], unsynced: true };
     this.#files.push(file);

@@ -33,7 +33,7 @@ export interface FlushSources {
     /** Deletes keys that the last durable batches have made unreachable. */
     removeDropped?(): Promise<void>;
   };
-  readonly depots?: { readonly uncopiedBytes: number; copy(): void; sync(): Promise<void>; collect(): Collected };
+  readonly depots?: { readonly uncopiedBytes: number; copy(): void; sync(): Promise<boolean>; collect(): Collected };
   /** Progress of topologies and the like: opaque to the flusher. Called in the same turn as the others. */
   readonly progress?: () => Collected | readonly KvOp[];
 }
@@ -244,7 +244,8 @@ export class StoreFlusher {
       // What is applied from here on may reach the files as well; it is not counted as synced.
       const { applied } = group.sources.replog;
       if (applied === group.depotsSynced) continue;
-      await group.sources.depots?.sync();
+      // A full disk: the log keeps the records until it is not.
+      if ((await group.sources.depots?.sync()) === false) continue;
       group.depotsSynced = applied;
     }
     this.#depotsSyncedMs = env.monotonicMs();

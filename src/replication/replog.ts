@@ -5,9 +5,14 @@
 import { assert } from "../base/assert.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
 
+/** What a replog needs of the log. */
+export interface ReplogLog extends Pick<StoreLog, "append" | "end"> {
+  readonly overloaded?: boolean;
+}
+
 export interface GroupReplogOptions {
   readonly group: number;
-  readonly log: Pick<StoreLog, "append" | "end">;
+  readonly log: ReplogLog;
   readonly epoch: number;
   /** Offset of the next entry. Everything below has been applied. */
   readonly end: number;
@@ -18,7 +23,7 @@ export class GroupReplog {
   readonly epoch: number;
   /** Called when `applied` has moved, once per `durableUpTo`. */
   onAdvance: () => void = () => {};
-  readonly #log: Pick<StoreLog, "append" | "end">;
+  readonly #log: ReplogLog;
   #end: number;
   #durable: number;
   #committed: number;
@@ -56,6 +61,11 @@ export class GroupReplog {
   /** Entries below are visible. */
   get applied(): number {
     return this.#applied;
+  }
+
+  /** The log holds so much that no disk has taken: no more appends of clients now. */
+  get overloaded(): boolean {
+    return this.#log.overloaded === true;
   }
 
   /** Gives the entry its offset and puts it into the log's open batch. `onApply` is called once, in the order of offsets, when it is committed. */

@@ -19,6 +19,8 @@ const inlineSyncMsMax = 1.5;
 /** Zeros written ahead at once: a sync that has to carry them takes some 5 ms longer, at 40 MB/s of appends ten times a second for the first 192 MB only. */
 const extentBytesMax = 4 * 1024 * 1024;
 const batchBufferKeptBytes = 8 * 1024 * 1024;
+/** Four seconds of what a fast client sends; more waits only behind a disk that is stuck or full. */
+const openBytesMax = 256 * 1024 * 1024;
 const sparesMax = 2;
 const fullDiskRetryMs = 500;
 
@@ -134,6 +136,11 @@ export class DiskLog implements StoreLog {
 
   get error(): Error | undefined {
     return this.#failure;
+  }
+
+  /** The open batch is as large as it may become: whoever can refuse work does so. */
+  get overloaded(): boolean {
+    return this.#batch.length > openBytesMax;
   }
 
   /** Entries in the open batch. */
@@ -299,7 +306,7 @@ export class DiskLog implements StoreLog {
     this.#env.log.warn("the disk is full: the log waits for space", { path: error.facts.path });
     this.#env.setTimer(fullDiskRetryMs, () => {
       this.#stalled = false;
-      this.commit(true);
+      if (!this.#closing) this.commit(true);
     });
   }
 

@@ -292,3 +292,46 @@ test("version 1: bytes of earlier times are read", () => {
     expect(() => decodeAppendEntry(unhex(damaged))).toThrow(expect.objectContaining({ code: "STORE_CORRUPT" }));
   }
 });
+
+test("a full disk keeps records in memory; they are in the files once there is space, each once", () => {
+  const disk = new MemoryDisk();
+  const partition = partitionOn(disk, 0);
+  const replog = playedReplog();
+  const append = (i: number) => {
+    partition.append(replog, records(`record ${i} ${"x".repeat(60)}`), 1, null, 1000 + i, nothing);
+    replog.apply();
+  };
+  const texts = () => textsOf(partition, 0, partition.endOffset).map((line) => line.slice(0, 12).trim());
+  for (let i = 0; i < 3; i++) append(i);
+  expect(partition.copy()).toBe(true);
+  for (let i = 3; i < 12; i++) append(i);
+  const whole = texts();
+  // Each operation on the way fails once.
+  for (let failing = 1; failing < 12; failing++) {
+    let operations = 0;
+    disk.options = {
+      fault: (operation, path) => {
+        if (operation !== "syncDir" && ++operations === failing) throw new RamaError("DISK_FULL", "full", { path });
+      },
+    };
+    const copied = partition.copy();
+    disk.options = {};
+    expect(texts()).toEqual(whole);
+    if (copied) break;
+  }
+  expect(partition.uncopiedBytes).toBe(0);
+  const again = new DepotSegments({ disk, dir: "/d", segmentSizeBytes: 300 });
+  again.open(partition.segments.mark);
+  const views: { offset: number }[] = [];
+  again.read(0, 12, 1e9, views as never);
+  expect(views.map((view) => view.offset)).toEqual(Array.from({ length: 12 }, (_, i) => i));
+});
+
+test("a log that does not keep up refuses appends, and stores nothing of them", () => {
+  const partition = partitionOn(new MemoryDisk());
+  const replog = { ...playedReplog(), overloaded: true };
+  const append = () => partition.append(replog, records("a"), 1, { client, seq: 0 }, 1000, nothing);
+  expect(append).toThrow(expect.objectContaining({ code: "OVERLOADED" }));
+  replog.overloaded = false;
+  expect(append()).toEqual({ offset: 0, duplicate: false });
+});
