@@ -44,7 +44,11 @@ function compileTopology(
   );
   const compiled: CompiledTopology = { index, name, kind, stages, sources, lines: program.lines, sourceText };
   if (kind !== "query") return Object.freeze(compiled);
-  return Object.freeze({ ...compiled, query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs) } });
+  const phases = program.phases.map(({ label, on }) => Object.freeze({ stage: label.stage!, on }));
+  return Object.freeze({
+    ...compiled,
+    query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs), phases },
+  });
 }
 
 function compileSource(
@@ -63,7 +67,8 @@ type Start = NonNullable<CompiledTopology["query"]>["start"];
 
 /** Where a query may start: a leading partitioner over its inputs is evaluated by the client. */
 function startOf(nodes: readonly BlockNode[], inputs: readonly string[]): Start {
-  const first = nodes[1];
+  let first = nodes[1];
+  while (first?.kind === "subBatch") first = first.block.nodes[0];
   if (first?.kind !== "partition" || (first.object !== undefined && first.by !== "global")) return { kind: "any" };
   const [arg] = first.args;
   if (first.by === "global") return { kind: "task", task: 0 };

@@ -3,6 +3,7 @@
 import type { Callable } from "../paths/arg.ts";
 import type { Steps } from "../paths/spec.ts";
 import type { SchemaNode } from "../module/schema.ts";
+import type { AggPlan } from "./aggregate-plan.ts";
 import type { AckLevelName } from "./compiled.ts";
 import type { Operation } from "./emission.ts";
 
@@ -94,6 +95,15 @@ export type FlowOp =
     }
   | { readonly kind: "goto"; readonly label: Label; readonly args: readonly FlowArg[] }
   | { readonly kind: "atomic"; readonly body: readonly FlowNode[] }
+  // Batches: rows go into the task's states (temporary state by index); the next phase begins with the rows made of them.
+  | {
+      readonly kind: "aggregate";
+      readonly temporary: number;
+      readonly plan: AggPlan;
+      readonly keys: readonly FlowArg[];
+      readonly inputs: readonly (readonly FlowArg[])[];
+    }
+  | { readonly kind: "aggregated"; readonly temporary: number; readonly plan: AggPlan }
   // Boundaries: what follows stands under `resume`.
   | { readonly kind: "send"; readonly to: SendTarget; readonly resume: Label }
   | { readonly kind: "overtime"; readonly resume: Label }
@@ -144,6 +154,12 @@ export interface FlowNode {
   readonly next: FlowNode[];
 }
 
+/** Code that begins when all that was before has ended, on these tasks. */
+export interface FlowPhase {
+  readonly label: Label;
+  readonly on: "origin" | "zero" | "all";
+}
+
 export interface FlowSource {
   readonly source: number;
   readonly label: Label;
@@ -155,6 +171,7 @@ export interface FlowProgram {
   /** In the order of stages. */
   readonly stages: readonly Label[];
   readonly sources: readonly FlowSource[];
+  readonly phases: readonly FlowPhase[];
   readonly lines: readonly { readonly line: string; readonly what: string }[];
 }
 
@@ -192,6 +209,8 @@ export function argsOf(op: FlowOp): readonly FlowArg[] {
       return op.args;
     case "append":
       return [op.record];
+    case "aggregate":
+      return [...op.keys, ...op.inputs.flat()];
     case "send":
       return targetArgs(op.to);
     default:

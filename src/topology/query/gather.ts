@@ -8,6 +8,8 @@ import { AckTree, randomAck } from "../stream/ack-tree.ts";
 
 export interface InvokeOwner {
   random(): number;
+  /** All its events have ended: begins the next phase. False when that was the last. */
+  nextPhase(invoke: Invoke): boolean;
   /** All its events have ended, or it failed. Called once. */
   invokeEnded(invoke: Invoke, error: RamaError | null): void;
   partEnded(part: InvokePart): void;
@@ -47,6 +49,8 @@ export abstract class InvokeTree implements EventTree {
 
 export class Invoke extends InvokeTree {
   readonly results: unknown[] = [];
+  /** Phases that have begun after the first. */
+  phase = 0;
   /** Tasks on other engines that it was sent to: they may hold temporary state. */
   readonly visited = new Set<number>();
 
@@ -56,6 +60,7 @@ export class Invoke extends InvokeTree {
     readonly query: string,
     readonly startedMs: number,
     readonly reply: (error: RamaError | null, value: unknown) => void,
+    readonly args: readonly unknown[] = [],
   ) {
     super(owner, 0);
   }
@@ -83,7 +88,7 @@ export class Invoke extends InvokeTree {
   }
 
   #check(): void {
-    if (this.dead || !this.ack.complete) return;
+    if (this.dead || !this.ack.complete || this.owner.nextPhase(this)) return;
     if (this.results.length === 1) {
       this.dead = true;
       this.owner.invokeEnded(this, null);

@@ -58,7 +58,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
       return;
     }
     const tree = this.#nextInvoke++;
-    const invoke = new Invoke(this, { task: task.id, tree }, name, this.#host.env.monotonicMs(), reply);
+    const invoke = new Invoke(this, { task: task.id, tree }, name, this.#host.env.monotonicMs(), reply, args);
     this.#invokes.set(tree, invoke);
     this.#watch();
     const event = new Event("send", this.topology.query!.stage, task.id, [...args]);
@@ -85,6 +85,27 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   }
 
   // ---- ends (InvokeOwner)
+
+  /** Code after an aggregation runs once on each of its tasks, also where no row came. */
+  nextPhase(invoke: Invoke): boolean {
+    const phase = this.topology.query!.phases?.[invoke.phase++];
+    if (phase === undefined) return false;
+    const { numTasks } = this.#host.context.info;
+    const first = phase.on === "origin" ? invoke.ref.task : 0;
+    const last = phase.on === "all" ? numTasks - 1 : first;
+    for (let id = first; id <= last; id++) {
+      const event = new Event("send", phase.stage, id, [...invoke.args]);
+      event.tree = invoke;
+      const task = this.#host.taskAt(id);
+      if (task === undefined) {
+        this.leave(event, invoke);
+        continue;
+      }
+      invoke.born();
+      this.runnerOf(task).push(event);
+    }
+    return true;
+  }
 
   random(): number {
     return this.#host.env.random();

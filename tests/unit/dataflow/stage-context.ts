@@ -27,7 +27,7 @@ export class TestTasks implements StageContext {
   readonly numTasks: number;
   /** By PState and task. */
   readonly state = new Map<string, unknown>();
-  readonly temporaries = new Map<number, unknown>();
+  readonly temporaries = new Map<string, unknown>();
   readonly printed: string[] = [];
   readonly returns: unknown[] = [];
   readonly results: unknown[] = [];
@@ -64,6 +64,12 @@ export class TestTasks implements StageContext {
     this.origin = task;
     this.#waiting.push({ stage: this.topology.query!.stage, task, vars: args });
     this.run();
+    for (const { stage, on } of this.topology.query!.phases ?? []) {
+      const tasks = Array.from({ length: this.numTasks }, (_, id) => id);
+      const running = tasks.filter((id) => on === "all" || id === (on === "origin" ? task : 0));
+      for (const id of running) this.#waiting.push({ stage, task: id, vars: args });
+      this.run();
+    }
     return this.results;
   }
 
@@ -108,7 +114,8 @@ export class TestTasks implements StageContext {
     return { get: () => this.state.get(key) ?? null, set: (value) => void this.state.set(key, value) };
   }
   temporary(index: number): PathRoot {
-    return { get: () => this.temporaries.get(index) ?? null, set: (value) => void this.temporaries.set(index, value) };
+    const key = `${index}/${this.taskId}`;
+    return { get: () => this.temporaries.get(key) ?? null, set: (value) => void this.temporaries.set(key, value) };
   }
   transformMark(): number {
     return 0;
