@@ -268,12 +268,18 @@ function transformControl(g: Generator, step: Step, at: Place, go: Follow, last:
   }
   const rejoin = last ? go : joined(g, at, go, collected !== undefined || paths.some(collects));
   switch (nav) {
-    case "multiPath":
-      return inTurn(
-        g,
-        paths.map((path) => (each: Place) => transform(g, path, each, rejoin)),
-        at,
-      );
+    case "multiPath": {
+      const general = () =>
+        inTurn(
+          g,
+          paths.map((path) => (each: Place) => transform(g, path, each, rejoin)),
+          at,
+        );
+      const fields = collected === undefined ? distinctFields(paths) : undefined;
+      if (fields === undefined) return general();
+      block(g, `if (R.isPlain(${place})) {`, () => transformFields(g, fields, at, rejoin));
+      return block(g, "else {", general);
+    }
     case "continueThenStay":
       return inTurn(g, [(each) => transform(g, paths[0]!, each, rejoin), rejoin], at);
     case "ifPath":
@@ -293,6 +299,45 @@ function transformControl(g: Generator, step: Step, at: Place, go: Follow, last:
     default:
       throw new RamaError("BAD_PATH", `${nav} cannot stand in a transform`, { nav });
   }
+}
+
+interface FieldRoute {
+  readonly name: string;
+  readonly step: Step;
+  readonly rest: Steps;
+}
+
+/** The routes, when each begins with another constant field: what `CompoundAgg.fields` and most templates written by hand come to. */
+function distinctFields(paths: readonly Steps[]): readonly FieldRoute[] | undefined {
+  const routes: FieldRoute[] = [];
+  for (const [first, ...rest] of paths) {
+    const key = first?.nav === "key" ? first.args[0]! : undefined;
+    if (key?.kind !== "const" || typeof key.value !== "string" || key.value in Object.prototype || rest.length === 0)
+      return undefined;
+    routes.push({ name: key.value, step: first!, rest });
+  }
+  const names = new Set(routes.map((route) => route.name));
+  return routes.length > 0 && names.size === routes.length ? routes : undefined;
+}
+
+/** All fields of a plain object in one go: each is read once, and the object is copied once, where anything changes. */
+function transformFields(g: Generator, routes: readonly FieldRoute[], at: Place, follow: Follow): void {
+  const { place, out } = at;
+  const changes = routes.map(({ name, step, rest }) => {
+    const field = `[${JSON.stringify(name)}]`;
+    const child = declare(g, `${place}${field} ?? null`);
+    const next = g.name("n");
+    g.line(`let ${next} = ${child};`);
+    block(g, "{", () => transform(g, rest, { ...at, place: child, out: next, hint: childHint(at.hint, step) }, follow));
+    // As in `transformKey`: what a function left the same object is written all the same.
+    const always = rest[0]?.nav === "term" || rest[0]?.nav === "aggregate" || rest[0]?.nav === "termVal";
+    return { next, changed: always ? `(${next} !== ${child} || !R.isIndexedRoot(${child}))` : `${next} !== ${child}` };
+  });
+  const names = g.constant(routes.map((route) => route.name));
+  const changed = changes.map((change) => change.changed).join(" || ");
+  const values = changes.map((change) => change.next).join(", ");
+  g.line(`if (${changed}) ${out} = W.withFields(${place}, ${names}, [${values}]);`);
+  g.line(`else ${out} = ${place};`);
 }
 
 const allStep: Step = { nav: "all", args: [], paths: [] };

@@ -18,6 +18,8 @@ const support = {
   unvoid: (value: unknown): unknown => (value === VOID ? null : value),
   callable,
   isIndexedRoot: isIndexed,
+  isPlain: (value: unknown): boolean =>
+    typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype,
   navigator: asNavigator,
   notOne(count: number): never {
     throw new RamaError("NOT_EXACTLY_ONE", `the path navigates to ${count} values, not to exactly one`, { count });

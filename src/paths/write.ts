@@ -62,6 +62,16 @@ export function setKey(value: unknown, key: unknown, next: unknown, fixed: boole
   return copy;
 }
 
+/** A plain object with several fields changed at once; VOID removes one. Names that objects inherit do not come here. */
+export function withFields(value: object, names: readonly string[], nexts: readonly unknown[]): unknown {
+  const copy: Record<string, unknown> = { ...value };
+  for (let i = 0; i < names.length; i++) {
+    if (nexts[i] === VOID) delete copy[names[i]!];
+    else copy[names[i]!] = nexts[i];
+  }
+  return copy;
+}
+
 function fieldsWith(fields: Record<string, unknown>, name: string, value: unknown): Record<string, unknown> {
   defineField(fields, name, value);
   return fields;
