@@ -17,6 +17,7 @@ export class FunctionCode {
     readonly name: string,
     readonly parameters: readonly string[],
     readonly label: Label,
+    readonly isStage = false,
   ) {}
 
   line(text: string): void {
@@ -29,16 +30,21 @@ export class FunctionCode {
 
   text(of: ReadonlyMap<Label, FunctionCode>): string {
     const lines = this.lines.map((line) =>
-      typeof line === "string" ? line : callText(line, of.get(line.label)!, this.suspends),
+      typeof line === "string" ? line : callText(line, of.get(line.label)!, this),
     );
     return `function${this.suspends ? "*" : ""} ${this.name}(${this.parameters.join(", ")}) {\n${lines.join("\n")}\n}`;
   }
 }
 
-function callText({ args, tail }: CallLine, target: FunctionCode, inGenerator: boolean): string {
+/**
+ * A generator hands its last call to its caller (`R.go` runs such a chain), so that loops over generators do not grow the stack either. Stages have no
+ * caller that knows of this.
+ */
+function callText({ args, tail }: CallLine, target: FunctionCode, inside: FunctionCode): string {
   const call = `${target.name}(${args.join(", ")})`;
-  if (target.suspends) return `yield* ${call};${tail ? " return;" : ""}`;
-  return tail && !inGenerator ? `return ${call};` : `${call};${tail ? " return;" : ""}`;
+  if (target.suspends)
+    return tail && !inside.isStage ? `return ${call};` : `yield* R.go(${call});${tail ? " return;" : ""}`;
+  return tail && !inside.suspends ? `return ${call};` : `${call};${tail ? " return;" : ""}`;
 }
 
 /** A function that calls one that suspends, suspends. */

@@ -262,7 +262,8 @@ function selectData(e: Emitter, node: FlowNode, op: OpOf<"selectData">, spot: Sp
 function selectHeld(e: Emitter, node: FlowNode, held: string, path: FlowPath, spot: Spot) {
   const args = `[${e.values(path.args, spot).join(", ")}]`;
   const found = attempt(e, `R.selectHeld(x, ${e.constants.name(path.steps)}, ${held}, `, args, spot);
-  bindFound(e, node, found, false, spot);
+  const one = cardinality(path.steps) === "one";
+  bindFound(e, node, one ? `${found}[0]` : found, one, spot);
 }
 
 /** The value or the values of a select, and what follows. */

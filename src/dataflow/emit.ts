@@ -63,7 +63,7 @@ export class Emitter {
 
   /** A stage takes its vars out of the array: what is free in it, then what the runtime adds. */
   #stage(label: Label): FunctionCode {
-    const code = new FunctionCode(`s${label.stage}`, ["x", "v"], label);
+    const code = new FunctionCode(`s${label.stage}`, ["x", "v"], label, true);
     const vars = [...this.plan.free(label), ...label.params];
     const slots = new Map(vars.map((binding, i) => [binding, `v[${i}]`]));
     if (this.plan.isFunction(label)) {

@@ -25,6 +25,9 @@ export interface HeldState {
 
 const missed = Symbol("missed");
 
+/** A generator that may return another one, which goes on in its place. */
+type Chain = Generator<void, unknown, void>;
+
 type Evaluate = (root: unknown, args: readonly unknown[], session: ReadSession) => unknown;
 
 export const runtime = {
@@ -33,6 +36,11 @@ export const runtime = {
   aggregate,
   aggregatedRows,
   Emission,
+
+  /** Runs a suspending function, and whatever it ends in. */
+  *go(first: Chain): Generator<void, void, void> {
+    for (let next: Chain | undefined = first; next !== undefined; ) next = (yield* next) as Chain | undefined;
+  },
 
   /** Evaluates a select; `missed` when it has to be done again after loading. */
   attempt(x: StageContext, select: Evaluate, root: PathRoot, args: readonly unknown[]): unknown {

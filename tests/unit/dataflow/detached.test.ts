@@ -239,6 +239,33 @@ test("long loops do not grow the stack, with a split before the next iteration a
   expect(found).toEqual([700_000]);
 });
 
+test("long loops do not grow the stack where every iteration may wait for the disk", async () => {
+  await using state = TestPState.create(Number);
+  const found = await noted((note) =>
+    Block.each(Ops.IDENTITY, state)
+      .out("$$n")
+      .loopWithVars(
+        LoopVars.var("*i", 0),
+        Block.localSelect("$$n", Path.stay())
+          .out("*n")
+          .ifTrue(
+            lt("*i", 30_000),
+            Block.ifTrue(
+              expr(Ops.IS_EVEN, "*i"),
+              Block.each(Ops.INC, "*i").out("*next"),
+              Block.each(Ops.INC, "*i").out("*next"),
+            )
+              .localTransform("$$n", Path.nullToVal(0).term(Ops.INC))
+              .continueLoop("*next"),
+            Block.emitLoop("*n"),
+          ),
+      )
+      .out("*end")
+      .each(note, "*end"),
+  );
+  expect(found).toEqual([30_000]);
+});
+
 test("several continueLoops in one iteration make a tree", async () => {
   const found = await noted((note) =>
     Block.loopWithVars(
