@@ -3,6 +3,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { release } from "../src/base/release.ts";
+import { withoutNativeCbor } from "./without-native-cbor.ts";
 
 export async function buildPackage(root: string, out: string): Promise<void> {
   rmSync(out, { recursive: true, force: true });
@@ -61,17 +62,36 @@ function everyFile(dir: string): string[] {
     .filter((path) => statSync(path).isFile() && path.endsWith(".d.ts"));
 }
 
+const doorNames = ["index", "client", "helpers"] as const;
+
+/** One file with everything and a small one a door, so that what two doors export is the same. (Bun's own splitting renames classes to `RamaError2`.) */
 async function doors(root: string, out: string): Promise<void> {
+  const entry = join(out, "all-doors.ts");
+  mkdirSync(out, { recursive: true });
+  writeFileSync(
+    entry,
+    doorNames.map((door) => `export * as ${door} from "${join(root, `src/${door}.ts`)}";\n`).join(""),
+  );
   const result = await Bun.build({
-    entrypoints: ["index", "client", "helpers"].map((name) => join(root, `src/${name}.ts`)),
+    entrypoints: [entry],
     outdir: out,
+    naming: "rama.js",
     target: "node",
     format: "esm",
-    splitting: true,
     sourcemap: "linked",
     external: ["classic-level"],
+    plugins: [withoutNativeCbor],
   });
+  rmSync(entry);
   if (!result.success) throw new Error(`the package does not build:\n${result.logs.join("\n")}`);
+  const all = (await import(join(out, "rama.js"))) as Record<string, object>;
+  for (const door of doorNames) {
+    const names = Object.keys(all[door]!).sort().join(", ");
+    writeFileSync(
+      join(out, `${door}.js`),
+      `import { ${door} } from "./rama.js";\nexport const { ${names} } = ${door};\n`,
+    );
+  }
 }
 
 function manifest(root: string): unknown {

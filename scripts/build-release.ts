@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { release } from "../src/base/release.ts";
 import { shippedYaml } from "../src/roles/workbench/release-files.ts";
 import { buildPackage } from "./build-package.ts";
+import { withoutNativeCbor } from "./without-native-cbor.ts";
 
 const root = resolve(import.meta.dir, "..");
 const { values } = parseArgs({
@@ -118,6 +119,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
       assets: [files],
     } as unknown as Bun.CompileBuildOptions,
     plugins: [
+      withoutNativeCbor,
       {
         name: "native addon",
         setup(build) {
