@@ -65,7 +65,9 @@ export interface SourceDefinition {
   /** Where the source block was opened, `file:line`. */
   readonly line: string;
   /** Own depot by index, or mirror depot / external depot by its var. */
-  readonly depot: { readonly kind: "own"; readonly index: number } | { readonly kind: "mirror" | "external"; readonly name: string };
+  readonly depot:
+    | { readonly kind: "own"; readonly index: number }
+    | { readonly kind: "mirror" | "external"; readonly name: string };
   /** Distinguishes several sources of one depot; "" otherwise. */
   readonly sourceId: string;
   readonly startFrom: StartFrom;
