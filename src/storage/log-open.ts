@@ -113,9 +113,9 @@ class Opening {
     this.#currentPath = path;
     if (header === undefined || header.number !== number) {
       // Created or renamed, and died before its first batch was durable: nobody was told of what it holds.
-      if (!isNewest) throw this.#corrupt(path, 0);
-      if (findBatch(bytes, number, SEGMENT_HEADER_BYTES, this.#next + 1) >= 0 && this.#next > 0)
-        throw this.#corrupt(path, 0);
+      const batch = findBatch(bytes, number, SEGMENT_HEADER_BYTES, 0);
+      const isUsed = batch >= 0 && findBatch(bytes, number, batch + 1, 0) >= 0;
+      if (!isNewest || isUsed) throw this.#corrupt(path, 0);
       disk.remove(path);
       disk.syncDir(dir);
       return undefined;

@@ -92,6 +92,8 @@ export class DiskLog implements StoreLog {
   #file: DiskFile | undefined;
   #position: number;
   #allocated: number;
+  /** The newest segment holds a batch that is durable: until then the one before it is the end of the log, should this one be lost. */
+  #newestCounts = true;
   #end: number;
   #durable: number;
   #syncing = false;
@@ -260,6 +262,10 @@ export class DiskLog implements StoreLog {
   #synced(startMs: number): void {
     this.counters.lastSyncMs = this.#env.monotonicMs() - startMs;
     this.#durable = this.#lastBatchEnd;
+    if (!this.#newestCounts) {
+      this.#newestCounts = true;
+      this.#dropReleased();
+    }
     this.onDurable(this.#durable);
   }
 
@@ -277,6 +283,7 @@ export class DiskLog implements StoreLog {
     file.write(header, 0);
     this.#file = file;
     this.#position = SEGMENT_HEADER_BYTES;
+    this.#newestCounts = false;
     this.#allocated = file.size();
     this.#segments.push({ number, path, bytes: SEGMENT_HEADER_BYTES, ends: new Map() });
     if (spare === undefined) this.counters.segmentsCreated++;
@@ -285,7 +292,7 @@ export class DiskLog implements StoreLog {
 
   /** Oldest first, so that what is left is always a run without a gap. */
   #dropReleased(): void {
-    while (this.#segments.length > 1 && this.#isReleased(this.#segments[0]!)) {
+    while (this.#newestCounts && this.#segments.length > 1 && this.#isReleased(this.#segments[0]!)) {
       const { path } = this.#segments.shift()!;
       if (this.#spares.length < sparesMax) {
         const spare = `${path}${SPARE_SUFFIX}`;
