@@ -96,6 +96,9 @@ export class DiskLog implements StoreLog {
   #newestCounts = true;
   #end: number;
   #durable: number;
+  /** Of the batch that was written last. */
+  #lastBatchBytes = 0;
+  #lastBatchEnd = 0;
   #syncing = false;
   #wanted = false;
   #stalled = false;
@@ -193,9 +196,6 @@ export class DiskLog implements StoreLog {
   #isFull(): boolean {
     return this.#position >= this.#segmentSizeBytes;
   }
-
-  #lastBatchBytes = 0;
-  #lastBatchEnd = 0;
 
   /** False: nothing was written that counts. */
   #write(): boolean {

@@ -21,7 +21,8 @@ export interface LogRecovery {
 
 /**
  * The physical log of one store. `append` copies into the open batch; `commit` (called by the engine thread when it has run what was runnable) seals the batch
- * if no sync is in flight, and otherwise remembers to do so when it returns. `onDurable` is called once per sealed batch, on the thread, in order.
+ * if no sync is in flight, and otherwise remembers to do so when it returns. `onDurable` is called once per sealed batch, on the thread, in order; inside `commit`
+ * when the sync was made inline.
  */
 export interface StoreLog {
   append(kind: number, group: number, epoch: number, offset: number, parts: readonly Uint8Array[]): void;
