@@ -48,6 +48,11 @@ async function declarations(root: string, out: string): Promise<void> {
   const text = await new Response(child.stdout).text();
   if ((await child.exited) !== 0) throw new Error(`declarations do not build:\n${text}`);
   for (const file of everyFile(out)) rewriteImports(file);
+  for (const door of ["index", "client", "helpers", "test"]) {
+    const file = join(out, `${door}.d.ts`);
+    // `await using` of clusters and clients: not every target's own library knows it.
+    writeFileSync(file, `/// <reference lib="esnext.disposable" />\n${readFileSync(file, "utf8")}`);
+  }
 }
 
 /** `./x.ts` → `./x.js`, as declarations of a package want it. */

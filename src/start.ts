@@ -1,9 +1,10 @@
 // Second half of main.ts, loaded when a command needs more than help: settings, platform, the workbench.
 import { existsSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseCommand } from "./cli/command.ts";
 import { commandNamed } from "./cli/commands.ts";
 import type { Print } from "./cli/print.ts";
-import { configOf, parseConfig } from "./config/rama-yaml.ts";
+import { type Config, configOf, parseConfig } from "./config/rama-yaml.ts";
 import { conductorApp } from "./http/conductor-app.ts";
 import { supervisorApp } from "./http/supervisor-app.ts";
 import { systemPlatform } from "./roles/platform-system.ts";
@@ -14,13 +15,15 @@ import { logSink } from "./roles/workbench/log-file.ts";
 import { createWorkbench } from "./roles/workbench/workbench.ts";
 
 const daemons = new Set(["devZookeeper", "conductor", "supervisor", "worker", "dev"]);
+const portTakers = new Set(["conductor", "dev"]);
 
 export async function start(argv: readonly string[], print: Print): Promise<number> {
   const command = commandNamed(argv[0]!)!;
   parseCommand(command, argv.slice(1));
   const home = homeDir();
   const path = configPath(home);
-  const config = existsSync(path) ? parseConfig(readFileSync(path, "utf8"), path) : configOf({}, "defaults");
+  const written = existsSync(path) ? parseConfig(readFileSync(path, "utf8"), path) : configOf({}, "defaults");
+  const config = portTakers.has(command.name) ? written : withTakenPort(written, home);
   const isDaemon = daemons.has(command.name);
   const sink = isDaemon
     ? logSink(home, command.name, config, print)
@@ -47,4 +50,13 @@ export async function start(argv: readonly string[], print: Print): Promise<numb
     say: (line) => print.out(line),
   });
   return runCli(context, workbench, argv, print);
+}
+
+/** `conductor.port: 0` means whichever port the conductor of this release has taken. */
+function withTakenPort(config: Config, home: string): Config {
+  if (config.get<number>("conductor.port") !== 0) return config;
+  const ports = `${resolve(home, config.get<string>("local.dir"))}/conductor/ports.json`;
+  if (!existsSync(ports)) return config;
+  const { rpc } = JSON.parse(readFileSync(ports, "utf8")) as { rpc: number };
+  return config.with(configOf({ "conductor.port": rpc }, ports));
 }

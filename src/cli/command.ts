@@ -10,6 +10,8 @@ import type { Workbench } from "./workbench.ts";
 
 export interface CommandOption {
   readonly name: string;
+  /** One letter that stands for it. */
+  readonly short?: string;
   /** Placeholder of its value; absent for a switch. */
   readonly value?: string;
   readonly help: string;
@@ -74,7 +76,10 @@ export function parseCommand(command: Command, argv: readonly string[]): Parsed 
         ...Object.fromEntries(
           command.options.map((o) => [
             o.name,
-            { type: o.value === undefined ? ("boolean" as const) : ("string" as const) },
+            {
+              type: o.value === undefined ? ("boolean" as const) : ("string" as const),
+              ...(o.short === undefined ? {} : { short: o.short }),
+            },
           ]),
         ),
         ...(command.data ? { json: { type: "boolean" as const } } : {}),

@@ -24,7 +24,7 @@ export function helpOf(command: Command): string {
   const rows: [string, string][] = [
     ...command.positionals.map((p): [string, string] => [`<${p.name}>`, p.help]),
     ...command.options.map((o): [string, string] => [
-      o.value === undefined ? `--${o.name}` : `--${o.name} <${o.value}>`,
+      `${o.short === undefined ? "" : `-${o.short}, `}--${o.name}${o.value === undefined ? "" : ` <${o.value}>`}`,
       `${o.help}${o.required ? " (required)" : ""}`,
     ]),
     ...(command.data ? [["--json", "Print the result as JSON."] as [string, string]] : []),

@@ -11,9 +11,14 @@ export const bundle: Command = {
   summary: "Make one deployable file out of a module and its npm dependencies.",
   positionals: [{ name: "source", help: "A .ts or .js file that exports module classes." }],
   options: [
-    { name: "out", value: "file", help: "Where to write it; <source name>.bundle.js beside the source when left out." },
+    {
+      name: "out",
+      short: "o",
+      value: "file",
+      help: "Where to write it; <source name>.bundle.js beside the source when left out.",
+    },
   ],
-  example: "rama bundle src/app.ts --out target/my-application.js",
+  example: "rama bundle src/app.ts -o target/my-application.js",
   async run({ parsed, print, workbench, cwd, platform }) {
     const source = absolute(cwd, parsed.positionals[0]!);
     const out = absolute(cwd, textOption(parsed, "out") ?? source.replace(/\.[cm]?[jt]s$/, ".bundle.js"));

@@ -32,6 +32,8 @@ export interface DaemonContext {
 /** A role that runs. `line` is what its start says. */
 export interface Running {
   readonly line: string;
+  /** Settings with the ports that it took, for the roles that are started after it. */
+  readonly settings: Readonly<Record<string, unknown>>;
   stop(): Promise<void>;
 }
 
@@ -83,6 +85,7 @@ async function startZookeeper(context: DaemonContext): Promise<Running> {
     const { entries, tornBytes, ms } = server.recovered;
     return {
       line: `devZookeeper ${release} listens on ${server.host}:${server.port}; recovered ${entries} entries, cut ${tornBytes} bytes of torn tail, in ${seconds(ms)}`,
+      settings: { "zookeeper.port": server.port },
       async stop() {
         await server.stop();
         await directory.close();
@@ -107,6 +110,7 @@ async function startConductor(context: DaemonContext): Promise<Running> {
   });
   return {
     line: `conductor ${release} listens on port ${conductor.port}; Cluster UI on http://${conductor.host}:${conductor.uiPort}`,
+    settings: { "conductor.port": conductor.port, "cluster.ui.port": conductor.uiPort },
     stop: () => conductor.stop(),
   };
 }
@@ -129,6 +133,7 @@ async function startSupervisor(context: DaemonContext): Promise<Running> {
   });
   return {
     line: `supervisor ${release} ${supervisor.id} on ${host}; REST on http://${host}:${supervisor.httpPort}; ${supervisor.adopted} workers found`,
+    settings: {},
     stop: () => supervisor.stop(),
   };
 }

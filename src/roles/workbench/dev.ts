@@ -21,20 +21,14 @@ export async function runDev(
 ): Promise<number> {
   const { env } = context.platform;
   const base = modulePath === undefined ? resolve(".") : dirname(modulePath);
-  const devContext: DaemonContext = {
-    ...context,
-    config: context.config.with(
-      configOf(
-        { "local.dir": `${base}/.rama-dev`, "conductor.host": "localhost", "zookeeper.servers": ["localhost"] },
-        "rama dev",
-      ),
-    ),
-  };
+  const own = { "local.dir": `${base}/.rama-dev`, "conductor.host": "localhost", "zookeeper.servers": ["localhost"] };
+  let devContext: DaemonContext = { ...context, config: context.config.with(configOf(own, "rama dev")) };
   const running: Running[] = [];
   try {
     for (const role of ["devZookeeper", "conductor", "supervisor"] as const) {
       const started = await startRole(role, devContext);
       running.unshift(started);
+      devContext = { ...devContext, config: devContext.config.with(configOf(started.settings, "rama dev")) };
       say(started.line);
     }
   } catch (error) {
@@ -121,7 +115,8 @@ class Deployments {
         `${module.definition.name} runs (${ms} ms); save ${this.#modulePath} to deploy it again, Ctrl-C ends all`,
       );
     } catch (error) {
-      this.#say(error instanceof RamaError ? `${error.message}\n  ${error.advice}` : messageOf(error));
+      if (error instanceof RamaError) this.#say(`${error.message}\n  ${error.advice}`);
+      else this.#say(error instanceof Error ? (error.stack ?? error.message) : messageOf(error));
     }
   }
 

@@ -11,7 +11,7 @@ export function projectTemplate(name: string): Readonly<Record<string, string>> 
         scripts: {
           dev: "rama dev src/app.ts",
           test: "rama run tests/app.test.ts",
-          bundle: "rama bundle src/app.ts --out target/app.js",
+          bundle: "rama bundle src/app.ts -o target/app.js",
         },
         dependencies: { rama: `file:${homeDir()}/lib/rama` },
       },
@@ -22,6 +22,7 @@ export function projectTemplate(name: string): Readonly<Record<string, string>> 
       {
         compilerOptions: {
           target: "ES2022",
+          lib: ["ES2023", "ESNext.Disposable", "DOM"],
           module: "Preserve",
           moduleResolution: "bundler",
           strict: true,
@@ -56,7 +57,6 @@ export class AppModule extends RamaModule {
 }
 `,
     "tests/app.test.ts": `// Runs the module in this process: rama run tests/app.test.ts
-import { strict as assert } from "node:assert";
 import { Path } from "rama";
 import { InProcessCluster } from "rama/test";
 import { AppModule } from "../src/app.ts";
@@ -64,7 +64,8 @@ import { AppModule } from "../src/app.ts";
 await using cluster = await InProcessCluster.create();
 const app = await cluster.launchModule(AppModule, { tasks: 4, threads: 2 });
 await app.depot("*sentences").append("to be or not to be");
-assert.equal(await app.pstate("$$wordCounts").selectOne(Path.key("be")), 2);
+const count = await app.pstate("$$wordCounts").selectOne<number>(Path.key("be"));
+if (count !== 2) throw new Error(\`"be" was counted \${count} times, not twice\`);
 console.log("ok: words are counted");
 `,
     "README.md": `# ${name}
