@@ -16,21 +16,21 @@ export interface DevZookeeperFixture extends AsyncDisposable {
   restart(between?: () => void): Promise<void>;
 }
 
-type Changes = Partial<Omit<DevZookeeperOptions, "env" | "dir" | "host" | "port">>;
+type Changes = Partial<Omit<DevZookeeperOptions, "env" | "host">>;
 
 export async function devZookeeper(options: Changes = {}): Promise<DevZookeeperFixture> {
   const dir = mkdtempSync(join(tmpdir(), "rama-dev-zookeeper-"));
   const start = (port: number) =>
     startDevZookeeper({
-      env: systemEnv({ logLevel: "error", sink: (line) => console.error(line) }),
+      env: systemEnv({ sink: () => {} }),
       disk: bunDisk(),
       dir,
       host: "127.0.0.1",
-      port,
       tickTimeMs: 500,
       ...options,
+      port,
     });
-  let server = await start(0);
+  let server = await start(options.port ?? 0);
   const { host, port } = server;
   return {
     host,

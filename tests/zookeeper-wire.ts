@@ -37,6 +37,7 @@ export class WireClient {
   private received: Uint8Array = new Uint8Array(0);
   private eventWaiters: (() => void)[] = [];
   private nextXid = 1;
+  private isClosed = false;
   sessionId = 0n;
   password: Uint8Array = new Uint8Array(16);
   timeoutMs = 0;
@@ -48,6 +49,7 @@ export class WireClient {
     this.socket.on("error", () => {});
     this.closed = new Promise((resolve) =>
       this.socket.on("close", () => {
+        this.isClosed = true;
         for (const waiter of this.waiting.splice(0)) waiter.reject(new Error("connection closed"));
         resolve();
       }),
@@ -170,6 +172,7 @@ export class WireClient {
 
   /** The next reply, to whatever was sent. */
   nextPayload(): Promise<Uint8Array> {
+    if (this.isClosed) return Promise.reject(new Error("connection closed"));
     return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
   }
 

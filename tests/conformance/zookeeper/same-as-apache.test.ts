@@ -124,7 +124,7 @@ const aclPool: Acl[][] = [
   openToAll,
   openToAll,
   openToAll,
-  [{ perms: 31, scheme: "digest", id: "user:smGaoVKd/cQkjm7b88GyorAUz20=" }],
+  [{ perms: 31, scheme: "digest", id: "user:tpUq/4Pn5A64fVZyQ0gOJ8ZWqkY=" }],
   [{ perms: 1, scheme: "world", id: "anyone" }],
   [{ perms: 31, scheme: "auth", id: "" }],
   [{ perms: 31, scheme: "ip", id: "127.0.0.1" }],

@@ -61,9 +61,9 @@ test("a silent session expires: its nodes go, watchers hear of it, its id is gon
 });
 
 test("pings keep a session alive", async () => {
-  await using server = await devZookeeper({ tickTimeMs: 50 });
-  using client = await WireClient.connect(server.port, { timeoutMs: 100 });
-  using silent = await WireClient.connect(server.port, { timeoutMs: 100 });
+  await using server = await devZookeeper({ tickTimeMs: 150 });
+  using client = await WireClient.connect(server.port, { timeoutMs: 300 });
+  using silent = await WireClient.connect(server.port, { timeoutMs: 300 });
   let over = false;
   void silent.closed.then(() => {
     over = true;
