@@ -121,8 +121,16 @@ export interface EngineStatus {
     readonly task: number;
     readonly startOffset: number;
     readonly endOffset: number;
+    /** Of its files, and of what is on its way there. */
+    readonly bytes: number;
   }[];
-  readonly pstates: readonly { readonly name: string }[];
+  readonly pstates: readonly {
+    readonly name: string;
+    /** Elements, nested ones that are subindexed included; approximate. */
+    readonly entries: number;
+    /** In LevelDB's tables, compressed; what was flushed last may be missing. Only in `statusWithSizes`. */
+    readonly bytes?: number;
+  }[];
   readonly topologies: readonly TopologyStatus[];
   readonly logBytes: number;
   readonly failed: string | null;

@@ -546,7 +546,8 @@ export class Engine implements EventReceiver {
         definition.depots.flatMap(({ name, index }) => {
           const partition = task.depots[index];
           if (partition === undefined) return [];
-          return [{ name, task: task.id, startOffset: partition.startOffset, endOffset: partition.endOffset }];
+          const { startOffset, endOffset, bytes } = partition;
+          return [{ name, task: task.id, startOffset, endOffset, bytes }];
         }),
       ),
     );
@@ -558,11 +559,31 @@ export class Engine implements EventReceiver {
         applied: replog.applied,
       })),
       depots,
-      pstates: definition.pstates.map(({ name }) => ({ name })),
+      pstates: definition.pstates.map(({ name }) => ({ name, entries: this.#entries(name) })),
       topologies: this.#runtimes.map((runtime) => runtime.status()),
       logBytes: this.#store.log.bytes,
       failed: this.#failed?.message ?? null,
     };
+  }
+
+  /** Asks the files, too. */
+  async statusWithSizes(): Promise<EngineStatus> {
+    const status = this.status();
+    const pstates = status.pstates.map(async (pstate) => {
+      const id = this.#store.names.idOf(`pstate ${pstate.name}`);
+      let bytes = 0;
+      for (const group of this.#groups) bytes += await group.pstates.approximateBytes(id);
+      return { ...pstate, bytes };
+    });
+    return { ...status, pstates: await Promise.all(pstates) };
+  }
+
+  #entries(pstate: string): number {
+    let entries = 0;
+    for (const group of this.#groups) {
+      for (const each of group.pstates.status()) if (each.name === pstate) entries += each.entries;
+    }
+    return entries;
   }
 
   #break(error: unknown): void {

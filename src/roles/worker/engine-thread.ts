@@ -53,13 +53,16 @@ export class EngineThread {
         else this.#host?.engine.resumeTopology(message.topology);
         return;
       case "status":
-        if (this.#host !== undefined) {
-          this.#options.send({ kind: "status", request: message.request, status: this.#host.engine.status() });
-        }
+        this.#env.spawn("status", () => this.#status(message.request));
         return;
       case "close":
         this.#env.spawn("engine close", () => this.#close());
     }
+  }
+
+  async #status(request: number): Promise<void> {
+    const status = await this.#host?.engine.statusWithSizes();
+    if (status !== undefined) this.#options.send({ kind: "status", request, status });
   }
 
   #setOptions(settings: readonly OptionSetting[]): void {
