@@ -246,6 +246,11 @@ export class SourcePartition {
     const next = this.progress.live.next;
     if (offset <= next) return;
     this.progress.started(offset - next);
+    this.#note();
+  }
+
+  /** The turn must look at this source when it is sealed. */
+  #note(): void {
     if (this.noted) return;
     this.noted = true;
     this.topology.runnerOf(this.task).progressed(this, true);
@@ -253,6 +258,7 @@ export class SourcePartition {
 
   /** The record under way does not end with its first event. */
   began(tree: RecordTree): void {
+    this.#note();
     this.#young.push(tree);
   }
 
@@ -274,7 +280,7 @@ export class SourcePartition {
   /** Ended well within its first event: no tree was ever made. */
   succeededAtOnce(batch: RecordBatch, returns: readonly unknown[], late: Waiter[] | undefined): void {
     this.topology.succeeded++;
-    if (batch.failures > 0) this.progress.closed(batch.offset);
+    if (batch.again) this.#closeAgain(batch.offset);
     if (batch.wait === undefined && late === undefined) return;
     const value = returns.length === 0 ? null : this.#combined(returns);
     const { name } = this.topology.topology;
@@ -282,10 +288,16 @@ export class SourcePartition {
     for (const { wait, index } of late ?? []) wait.doneWith(index, name, value);
   }
 
+  /** A record that was open on disk; it closes with what its last run wrote. */
+  #closeAgain(offset: number): void {
+    this.progress.closed(offset);
+    this.#note();
+  }
+
   succeeded(tree: RecordTree): void {
     tree.end();
     this.topology.succeeded++;
-    if (tree.entered || tree.failures > 0) {
+    if (tree.entered || tree.again) {
       this.trees.delete(tree.offset);
       this.progress.closed(tree.offset);
       this.topology.runnerOf(this.task).progressed(this, false);
