@@ -62,3 +62,10 @@ export { type Navigator, navigator, VOID } from "./paths/navigator.ts";
 export { Path } from "./paths/path.ts";
 export { SortedRangeFromOptions, SortedRangeOptions, SortedRangeToOptions } from "./paths/range-options.ts";
 export { AckLevel } from "./protocol/ack-level.ts";
+// task globals
+export type {
+  LogThrottler,
+  TaskGlobalContext,
+  TaskGlobalObject,
+  TaskGlobalObjectWithTick,
+} from "./task/task-globals.ts";

@@ -16,6 +16,12 @@ export interface Partitioning<T = any> {
 }
 
 type PartitioningClass = new () => Partitioning;
+type SchemeOf<T> = Partitioning<T>;
+
+/** `class ByRegion implements Depot.Partitioning<Order>` */
+export declare namespace Depot {
+  type Partitioning<T = any> = SchemeOf<T>;
+}
 
 export const Depot = Object.freeze({
   TOMBSTONE: tombstone as unknown,

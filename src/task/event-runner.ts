@@ -1,6 +1,7 @@
 // Runs stages: one at a time, to the end or until a page from disk is missing. What every kind of topology shares; queue and consequences are the subclass's.
 import type { CompiledTopology } from "../dataflow/compiled.ts";
 import type { RamaError } from "../base/errors.ts";
+import { enterTask, leaveTask } from "../base/task-clock.ts";
 import type { Job } from "./run-queue.ts";
 import type { RunContext } from "./stage-context.ts";
 import { userError } from "./user-errors.ts";
@@ -29,6 +30,7 @@ export abstract class StageRunner implements Job {
     const { x } = this;
     x.begin();
     const stage = this.topology.stages[index]!;
+    enterTask(x);
     try {
       if (!stage.suspends) {
         stage.run(x, vars);
@@ -37,6 +39,8 @@ export abstract class StageRunner implements Job {
       this.#suspended = stage.run(x, vars);
     } catch (error) {
       return this.fail(error);
+    } finally {
+      leaveTask();
     }
     return this.goOn();
   }
@@ -44,6 +48,7 @@ export abstract class StageRunner implements Job {
   /** After the missed pages have come, or not. */
   protected goOn(): StageOutcome {
     const stage = this.#suspended!;
+    enterTask(this.x);
     try {
       if (this.#loading !== undefined) {
         const error = this.#loading;
@@ -56,6 +61,8 @@ export abstract class StageRunner implements Job {
     } catch (error) {
       this.#suspended = undefined;
       return this.fail(error);
+    } finally {
+      leaveTask();
     }
   }
 

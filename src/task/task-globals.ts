@@ -20,13 +20,22 @@ export interface LogThrottler {
   log(message: string): void;
 }
 
-interface TaskGlobalMethods {
+/** What the function given to `declareObject` may return for its task. */
+export interface TaskGlobalObject {
+  /** Before any event of the task. */
   prepareForTask?(taskId: number, context: TaskGlobalContext): unknown;
   gainedLeadership?(): unknown;
-  getFrequencyMillis?(): number;
-  tick?(): unknown;
+  /** At shutdown. */
   close?(): unknown;
 }
+
+/** The same, with `tick` called between events every `getFrequencyMillis()`. */
+export interface TaskGlobalObjectWithTick extends TaskGlobalObject {
+  getFrequencyMillis(): number;
+  tick(): unknown;
+}
+
+type TaskGlobalMethods = TaskGlobalObject & Partial<TaskGlobalObjectWithTick>;
 
 export interface TaskGlobalsOptions {
   readonly env: Env;

@@ -33,6 +33,8 @@ export interface InProcessOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Ticks come by `tick` alone. */
   readonly manualTicks?: boolean;
+  /** "simulated": wall time in tasks and helpers starts at 0 and moves by `advanceTime` alone. Timers stay real. */
+  readonly clock?: "real" | "simulated";
 }
 
 /** A module that runs in an in-process cluster. */
@@ -58,13 +60,17 @@ export class InProcessCluster implements ClusterClient {
   readonly #options: InProcessOptions;
   readonly #modules = new Map<string, ModuleInstance>();
   readonly #config: ReturnType<typeof configOf>;
+  readonly #clock: { simulatedMs: number | undefined };
   #launched = 0;
   #closed = false;
 
   private constructor(options: InProcessOptions) {
     this.#options = options;
     this.#config = configOf(options.config ?? {}, "InProcessCluster.create");
-    this.#env = systemEnv({ logLevel: "warn", sink: (line) => console.error(line) });
+    const env = systemEnv({ logLevel: "warn", sink: (line) => console.error(line) });
+    const clock = { simulatedMs: options.clock === "simulated" ? 0 : undefined };
+    this.#clock = clock;
+    this.#env = { ...env, now: () => clock.simulatedMs ?? env.now() };
     this.#network = new MemoryNetwork(this.#env);
     this.#classes = new ClassRegistry();
     for (const type of options.classes ?? []) this.#classes.register(type);
@@ -145,6 +151,20 @@ export class InProcessCluster implements ClusterClient {
       throw new RamaError("NOT_ALLOWED_HERE", "tick needs InProcessCluster.create({ manualTicks: true })");
     }
     await this.#running(moduleNameOf(module)).tick(depot);
+  }
+
+  /** Epoch milliseconds by the cluster's clock. */
+  currentTimeMillis(): number {
+    return this.#env.now();
+  }
+
+  /** Moves the simulated clock forward. */
+  async advanceTime(ms: number | bigint): Promise<void> {
+    const { simulatedMs } = this.#clock;
+    if (simulatedMs === undefined) {
+      throw new RamaError("NOT_ALLOWED_HERE", 'advanceTime needs InProcessCluster.create({ clock: "simulated" })');
+    }
+    this.#clock.simulatedMs = simulatedMs + Number(ms);
   }
 
   async waitForProcessed(module: ModuleName, topology: string, count: number, timeoutMs = 60_000): Promise<void> {
