@@ -120,11 +120,10 @@ export class Journal {
     }
   }
 
-  /** Resolves when all that was appended is durable, or the journal has failed. */
+  /** Resolves when all that was appended is durable, or cannot become so now: the disk is full or has failed. */
   async whenIdle(): Promise<void> {
     this.commit();
-    if (this.state === "syncing" || this.state === "diskFull")
-      await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
+    if (this.state === "syncing") await new Promise<void>((resolve) => this.idleWaiters.push(resolve));
   }
 
   /** Writes a snapshot of all that is durable, begins a new file and removes what nobody needs any more. All must be durable. */
@@ -221,7 +220,7 @@ export class Journal {
   }
 
   private wakeIdle(): void {
-    if (this.state === "syncing" || this.state === "diskFull") return;
+    if (this.state === "syncing") return;
     const waiters = this.idleWaiters;
     this.idleWaiters = [];
     for (const wake of waiters) wake();

@@ -45,6 +45,7 @@ export interface ZookeeperOptions {
 const pendingBytesMax = 16 * 1024 * 1024;
 /** A connection that opens no session for this long is closed. */
 const sessionlessMs = 10_000;
+const lastBytesMs = 500;
 const containersPerCheckMax = 1000;
 const emptyPassword = new Uint8Array(16);
 
@@ -60,6 +61,8 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
   private readonly bySession = new Map<bigint, ClientConnection>();
   private readonly toFlush = new Set<ClientConnection>();
   private readonly timers = new Set<Timer>();
+  /** While stopping: until when clients may take what they are owed. */
+  private lastBytes: Timer | undefined;
   private turnScheduled = false;
   private stopped = false;
   lastZxid: number;
@@ -138,6 +141,14 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
       for (const connection of [...this.connections]) {
         connection.closeGently();
         connection.flush();
+        // What never became durable is never told.
+        if (connection.out.length > 0) connection.destroy();
+      }
+      // A client that does not take its last bytes must not keep us from ending.
+      if (this.connections.size > 0) {
+        this.lastBytes = this.options.env.setTimer(lastBytesMs, () => {
+          for (const connection of [...this.connections]) connection.destroy();
+        });
       }
       await this.journal.close();
     }
@@ -311,6 +322,7 @@ export class ZookeeperServer implements ConnectionHost, RequestHost {
   private forget(connection: ClientConnection): void {
     connection.closed = true;
     if (!this.connections.delete(connection)) return;
+    if (this.connections.size === 0) this.lastBytes?.cancel();
     this.watches.removeWatcher(connection);
     this.toFlush.delete(connection);
     const { session, bytes } = connection;

@@ -302,6 +302,31 @@ test("a full disk makes writes wait, not fail; they are answered when there is r
   expect([(await write).err, (await read).err]).toEqual([0, 0]);
 }, 10000);
 
+test("a server stops although its disk is full", async () => {
+  let full = false;
+  let hit = () => {};
+  const refused = new Promise<void>((resolve) => {
+    hit = resolve;
+  });
+  const disk = new MemoryDisk({
+    fault: (operation, path) => {
+      if (!full || operation !== "write") return;
+      hit();
+      throw new RamaError("DISK_FULL", `${path}: no space`, { path });
+    },
+  });
+  const server = await devZookeeper({ disk, dir: "/zookeeper" });
+  using client = await WireClient.connect(server.port);
+  full = true;
+  const write = client.create("/unanswered").then(
+    () => "answered",
+    () => "closed",
+  );
+  await refused;
+  await server[Symbol.asyncDispose]();
+  expect(await write).toBe("closed");
+});
+
 test("a disk that fails stops the server and answers nothing more", async () => {
   let broken = false;
   const disk = new MemoryDisk({
