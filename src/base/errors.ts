@@ -149,6 +149,16 @@ export class RamaError extends Error {
   get advice(): string {
     return errorTable[this.code].advice;
   }
+
+  /** Of a failed append: whether the record is stored all the same. */
+  get stored(): boolean | undefined {
+    return this.facts["stored"] as boolean | undefined;
+  }
+
+  /** The topology whose processing failed. */
+  get topology(): string | undefined {
+    return this.facts["topology"] as string | undefined;
+  }
 }
 
 export function isErrorCode(code: string): code is ErrorCode {

@@ -1,7 +1,7 @@
 // One partition of a PState: the structures by id, the root, and the counter of ids. See layout.ts for what is stored where.
 import { assert } from "../base/assert.ts";
 import { concatBytes } from "../base/bytes.ts";
-import { keyLength } from "../base/key-encoding.ts";
+import { keyLength } from "../base/key-decoding.ts";
 import { isPlainObject } from "../base/values.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { PStatePartition, PStateSpec, PStateTransaction } from "./contract.ts";

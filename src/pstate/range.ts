@@ -6,7 +6,8 @@
 // A page is a snapshot. Whatever was applied after it has a node, as long as that node stays in memory; a node that a flush wrote after the page was read and
 // that has left since makes the page worthless (`evictedFlush`), and it is read again.
 import { latin1Of } from "../base/bytes.ts";
-import { decodeKey, encodeKey } from "../base/key-encoding.ts";
+import { encodeKey } from "../base/key-encoding.ts";
+import { decodeKey } from "../base/key-decoding.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { IndexRange, ReadSession } from "../paths/indexed.ts";
 import { keyEnd, keyStart } from "./layout.ts";

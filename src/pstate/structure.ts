@@ -4,7 +4,8 @@
 // index exists from the first range on. A structure is known by its id; its object may be dropped when none of its nodes is in memory, which its
 // users notice by `gone` and ask the partition again.
 import { latin1Of } from "../base/bytes.ts";
-import { decodedKeyEnd, decodeKey, encodeKey, KeyWriter } from "../base/key-encoding.ts";
+import { encodeKey, KeyWriter } from "../base/key-encoding.ts";
+import { decodedKeyEnd, decodeKey } from "../base/key-decoding.ts";
 import { Coverage } from "./coverage.ts";
 import type { ByteWriter } from "../base/value-codec.ts";
 import { HEADER_BYTES, idEnd, readId, writePlace } from "./layout.ts";

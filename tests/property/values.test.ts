@@ -12,7 +12,8 @@ import {
   setHas,
   valuesEqual,
 } from "../../src/base/compare.ts";
-import { decodedKeyEnd, decodeKey, encodeKey, keyLength, KeyWriter } from "../../src/base/key-encoding.ts";
+import { encodeKey, KeyWriter } from "../../src/base/key-encoding.ts";
+import { decodedKeyEnd, decodeKey, keyLength } from "../../src/base/key-decoding.ts";
 import { ByteReader, decodeValue, encodeValue, skipValue } from "../../src/base/value-codec.ts";
 import { scanFields } from "../../src/base/value-shapes.ts";
 import { RamaError } from "../../src/base/errors.ts";
