@@ -248,12 +248,12 @@ export class EngineStore {
     const range = { gte: Uint8Array.of(MARKS_PREFIX), lt: Uint8Array.of(MARKS_PREFIX + 1) };
     for (const { key, value } of await this.#opened.kv.range(range)) {
       const view = new DataView(key.buffer, key.byteOffset, key.byteLength);
-      for (const owner of owners) owner.loadMarks(view.getUint32(1), view.getUint32(5), new ByteReader(value));
+      for (const owner of owners) owner.loadMarks?.(view.getUint32(1), view.getUint32(5), new ByteReader(value));
     }
     for (const { group, bytes } of this.#found.marks) {
       for (const owner of owners) {
         const reader = new ByteReader(bytes);
-        owner.loadMarks(reader.varint(), group, reader);
+        owner.loadMarks?.(reader.varint(), group, reader);
       }
     }
   }
@@ -291,7 +291,7 @@ function collectProgress(group: number, runtimes: readonly TopologyRuntime[]) {
     for (const { sourceId, task, state } of owner.collectProgress(group)) {
       ops.push({ type: "put", key: keyOf(PROGRESS_PREFIX, sourceId, task), value: state });
     }
-    const marks = owner.collectMarks(group);
+    const marks = owner.collectMarks?.(group);
     if (marks !== undefined)
       ops.push({ type: "put", key: keyOf(MARKS_PREFIX, marks.topologyId, group), value: marks.marks });
   }

@@ -53,6 +53,8 @@ export class Engine implements EventReceiver {
   readonly #globals: TaskGlobals;
   readonly #session = new ReadSession();
   readonly #externals = new Map<number, PathRoot>();
+  /** Indexes of topologies. */
+  readonly #quarantined = new Set<number>();
   #refusal: RamaError | null = null;
   #failed: RamaError | null = null;
   #closing = false;
@@ -174,6 +176,7 @@ export class Engine implements EventReceiver {
     for (const group of this.#groups) for (const task of group.tasks) await this.#globals.prepare(task);
     await this.#store.names.save();
     this.#store.startFlushing(this.#runtimes, (error) => this.#break(error));
+    for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
     for (const runtime of this.#runtimes) runtime.start();
     // Where new sources begin is durable before anyone can append.
     this.#loop.wake();
@@ -418,7 +421,8 @@ export class Engine implements EventReceiver {
   }
 
   event(topology: number, arrived: ArrivedEvent): void {
-    if (this.#tasks[arrived.task] !== undefined) this.#runtimes[topology]?.event(arrived);
+    if (this.#tasks[arrived.task] === undefined || this.#quarantined.has(topology)) return;
+    this.#runtimes[topology]?.event(arrived);
   }
 
   ack(topology: number, task: number, tree: number, answer: number, returns: unknown[]): void {
@@ -452,6 +456,14 @@ export class Engine implements EventReceiver {
 
   forget(topology: number, ref: TreeRef): void {
     this.#runtimes[topology]?.forget(ref);
+  }
+
+  /** The connection to another engine broke, or it began anew: records with events elsewhere run again soon instead of at their timeout. */
+  peerLost(): void {
+    if (this.#failed !== null || this.#closing) return;
+    this.#job(() => {
+      for (const runtime of this.#runtimes) runtime.peerLost?.();
+    });
   }
 
   #job(fn: () => void): void {
@@ -519,7 +531,16 @@ export class Engine implements EventReceiver {
   }
 
   resumeTopology(name: string): void {
-    this.#named(name).resume();
+    const runtime = this.#named(name);
+    this.#quarantined.delete(runtime.topology.index);
+    runtime.resume();
+  }
+
+  #quarantine(name: string): void {
+    const runtime = this.#runtimes.find(({ topology }) => topology.name === name);
+    if (runtime === undefined || runtime.topology.kind === "query") return;
+    this.#quarantined.add(runtime.topology.index);
+    runtime.pause();
   }
 
   #named(name: string): TopologyRuntime {

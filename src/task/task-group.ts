@@ -7,7 +7,7 @@ import type { TurnEntry } from "./turn-entry.ts";
 /** Adds what it changed in the turn to the group's entry. */
 export interface Sealer {
   /** Before any sealer of the turn seals: what belongs to other groups' entries is given to them. */
-  prepare(): void;
+  prepare?(): void;
   seal(entry: TurnEntry): void;
 }
 
@@ -46,7 +46,7 @@ export class TaskGroup {
   prepare(): void {
     for (const sealer of this.#changedLazily) this.changedBy(sealer);
     this.#changedLazily.clear();
-    for (const sealer of this.#changed) sealer.prepare();
+    for (const sealer of this.#changed) sealer.prepare?.();
   }
 
   takeChanged(): readonly Sealer[] {

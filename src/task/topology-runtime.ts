@@ -60,9 +60,9 @@ export interface ProgressOwner {
     group: number,
   ): readonly { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[];
   /** Marks of a group, from the Kv (whole) or from the log. `topologyId`: `nameId` of the topology. */
-  loadMarks(topologyId: number, group: number, marks: ByteReader): void;
+  loadMarks?(topologyId: number, group: number, marks: ByteReader): void;
   /** All marks of the group, when the Kv has others. */
-  collectMarks(group: number): { readonly topologyId: number; readonly marks: Uint8Array } | undefined;
+  collectMarks?(group: number): { readonly topologyId: number; readonly marks: Uint8Array } | undefined;
   /** The batch with the last collected state was not written. */
   progressLost(): void;
 }
@@ -87,6 +87,8 @@ export interface TopologyRuntime {
   ack(task: number, tree: number, answer: number, returns: unknown[]): void;
   failure(task: number, tree: number, error: RamaError): void;
   forget(ref: TreeRef): void;
+  /** Another engine has lost what was on its way to it. */
+  peerLost?(): void;
   /** Begins one tick of the depot; `done` when its tree has ended. */
   tick(depot: number, done: (error: RamaError | null) => void): void;
   pause(): void;

@@ -86,6 +86,19 @@ test("what is lost on the way is found by the timeout and runs again", async () 
   await until("counted", async () => (await entries(engines[1]!, 1))["x"] === 1);
 });
 
+test("when the other engine has lost something, records run again at once and their appends do not fail", async () => {
+  let losing = true;
+  const engines = await two(wordCount(), () => losing, { "topology.stream.retry.backoff.millis": 1 });
+  const appended = append(engines[0]!, 0, ["a b c d e f g h"]);
+  await until("it runs", () => engines[0]!.status().topologies[0]!.executing === 1);
+  losing = false;
+  engines[0]!.peerLost();
+  expect((await appended).failures).toBeNull();
+  const all: Record<string, unknown> = {};
+  for (let task = 0; task < 4; task++) Object.assign(all, await entries(engines[task % 2]!, task));
+  expect(all).toEqual(Object.fromEntries([..."abcdefgh"].map((word) => [word, 1])));
+});
+
 test("a value that cannot travel fails its record, not the engine", async () => {
   const module = handModule({
     depots: [{}],

@@ -369,6 +369,20 @@ export class SourcePartition {
     for (const waiter of tree.waiters ?? []) this.#await(tree.offset, waiter);
   }
 
+  /** Trees with events on other engines begin anew: some of those events may be lost. Nobody is told of a failure; what has been written stays so. */
+  restartLeft(): void {
+    this.settleYoung();
+    const dueMs = this.topology.nowMs() + this.topology.retryDelays.firstMs;
+    for (const tree of [...this.trees.values()]) {
+      if (tree.id === 0 || this.definition.retry === "none") continue;
+      tree.end();
+      this.trees.delete(tree.offset);
+      this.#waitOn(tree);
+      this.#retries.add({ offset: tree.offset, failures: tree.failures }, dueMs);
+    }
+    if (this.#retries.length > 0) this.topology.pumpSoon();
+  }
+
   /** Trees that have run longer than the topology's timeout fail. */
   expire(beforeMs: number, timeoutMs: number): void {
     for (const tree of [...this.trees.values()]) {

@@ -55,6 +55,8 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   readonly #runners = new Map<number, StreamRunner>();
   readonly #runnerByTask: (StreamRunner | undefined)[] = [];
   readonly #sources: SourcePartition[] = [];
+  /** By the source's key. */
+  readonly #depots = new Map<number, number>();
   /** By depot, then task. */
   readonly #sourcesOf = new Map<number, Map<number, SourcePartition[]>>();
   readonly #sourcesByTask = new Map<number, SourcePartition[]>();
@@ -111,6 +113,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
         if (!partitioned) continue;
         const source = new SourcePartition(this, compiled, definition, depot, task, id);
         this.#sources.push(source);
+        this.#depots.set(source.key, index);
         byTask.set(task.id, [...(byTask.get(task.id) ?? []), source]);
         this.#sourcesByTask.set(task.id, [...(this.#sourcesByTask.get(task.id) ?? []), source]);
       }
@@ -132,6 +135,11 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
       const overtimeMs = options.number("worker.event.target.max.millis");
       for (const runner of this.#runners.values()) runner.x.overtimeMs = overtimeMs;
     });
+  }
+
+  /** Index of the depot whose records come by the source with that key. */
+  depotOfKey(key: number): number | undefined {
+    return this.#depots.get(key);
   }
 
   get progress(): ProgressOwner {
@@ -429,6 +437,10 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   }
 
   forget(): void {}
+
+  peerLost(): void {
+    for (const source of this.#sources) source.restartLeft();
+  }
 
   // ---- marks of what open trees have written
 
