@@ -5,16 +5,10 @@
 // JSON.stringify 114 ns, JSON.parse 152 ns.
 import { RamaError } from "./errors.ts";
 import type { ClassRegistry } from "./values.ts";
-import {
-  ByteReader,
-  type ByteWriter,
-  readValue,
-  skipValue,
-  TAG_INSTANCE,
-  TAG_MAP,
-  TAG_OBJECT,
-  writeValue,
-} from "./value-codec.ts";
+import { ByteReader, type ByteWriter } from "./value-bytes.ts";
+import { readValue, skipValue } from "./value-decode.ts";
+import { TAG_INSTANCE, TAG_MAP, TAG_OBJECT } from "./value-tags.ts";
+import { writeValue } from "./value-encode.ts";
 
 /** Objects with more fields are encoded one field at a time. */
 const fieldsMax = 48;

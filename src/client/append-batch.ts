@@ -2,7 +2,7 @@
 // when it is sent for the first time, after which it never changes, so that it may be sent again. Ends in exactly one way for each record: appended, not
 // appended, or unknown.
 import type { RamaError } from "../base/errors.ts";
-import { ByteWriter } from "../base/value-codec.ts";
+import { ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { AckLevelName } from "../dataflow/compiled.ts";
 import { tooLarge } from "../protocol/append.ts";

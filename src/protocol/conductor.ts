@@ -80,6 +80,8 @@ export interface EngineReport {
     readonly executing: number;
     readonly failures: number;
     readonly lastError: string | null;
+    /** Why it is paused, in the worker's words. */
+    readonly pauseReason?: string | null;
   }[];
   readonly logBytes: number;
   readonly failed: string | null;

@@ -1,7 +1,7 @@
 // Frames of engine ports are written and read field by field: a writer over a growing buffer that is used again and again, and a reader that never looks
 // past the end of its frame. A frame that ends early or holds an impossible field is BAD_FRAME, upon which the receiver closes the connection.
 import { RamaError } from "../base/errors.ts";
-import { ByteWriter } from "../base/value-codec.ts";
+import { ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 
 const utf8 = new TextEncoder();

@@ -48,7 +48,7 @@ export const GET_VERSION = 3;
 export const GET_PEERS = 4;
 /** A worker's hello port: the dynamic options of its module from now on (`SetWorkerOptions`). */
 export const SET_WORKER_OPTIONS = 5;
-/** A worker's hello port: pause or resume a topology (`PauseTopology`). */
+/** A worker's hello port: pause or resume a topology (`PauseTopology`). The conductor takes it with `moduleName` and tells all workers. */
 export const PAUSE_TOPOLOGY = 6;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */

@@ -11,7 +11,8 @@
 //
 // Puts and deletes carry results and drops name a structure whose id is never used again, so applying an entry twice, in order, changes nothing.
 import { RamaError } from "../base/errors.ts";
-import { ByteReader, skipValue } from "../base/value-codec.ts";
+import { ByteReader } from "../base/value-bytes.ts";
+import { skipValue } from "../base/value-decode.ts";
 
 export const ENTRY_VERSION = 1;
 export const WRITE_PARTITION = 1;

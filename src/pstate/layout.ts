@@ -21,7 +21,7 @@
 // is durable. That batch carries a `00 03` record, so that a crash between forgets nothing (flush.ts).
 //
 // Format version 1 (entry.ts has its own). A change of this layout needs another first byte.
-import type { ByteWriter } from "../base/value-codec.ts";
+import type { ByteWriter } from "../base/value-bytes.ts";
 
 export const PSTATE_PREFIX = 0x50;
 export const HEADER_BYTES = 5;

@@ -7,7 +7,7 @@ import { latin1Of } from "../base/bytes.ts";
 import { encodeKey, KeyWriter } from "../base/key-encoding.ts";
 import { decodedKeyEnd, decodeKey } from "../base/key-decoding.ts";
 import { Coverage } from "./coverage.ts";
-import type { ByteWriter } from "../base/value-codec.ts";
+import type { ByteWriter } from "../base/value-bytes.ts";
 import { HEADER_BYTES, idEnd, readId, writePlace } from "./layout.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";

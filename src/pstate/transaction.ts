@@ -3,7 +3,7 @@
 // A write changes `current` of a node and notes the old value; rolling back walks the notes backwards. Sealing encodes each changed node once, into
 // the entry's payload; the same bytes go to the Kv at the next flush. A node is pinned once per note, later once by the sealed writes.
 import { assert } from "../base/assert.ts";
-import { ByteWriter } from "../base/value-codec.ts";
+import { ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { PStateTransaction, SealedWrites } from "./contract.ts";
 import { ENTRY_VERSION, WRITE_DELETE, WRITE_DROP, WRITE_PARTITION, WRITE_PUT } from "./entry.ts";

@@ -6,7 +6,7 @@
 // In the Kv, besides what storage/, depot/ and pstate/ say: 54 | source u32 | task u32 (big-endian) → state of a stream source (topology/stream/progress.ts);
 // 55 | topology u32 | group u32 → marks of open trees (topology/stream/applied-marks.ts).
 import { RamaError } from "../base/errors.ts";
-import { ByteReader } from "../base/value-codec.ts";
+import { ByteReader } from "../base/value-bytes.ts";
 import { openDepots, type DepotGroup } from "../depot/depot-store.ts";
 import { openPStateGroup } from "../pstate/group.ts";
 import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";

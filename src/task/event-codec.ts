@@ -11,7 +11,7 @@
 // An ack, failure or result is addressed to the task where the tree or call began.
 // Example: ack of topology 0, tree 7, answer 5, nothing returned: 02 00 0000000000001c40 0000000000001440 00.
 import { RamaError } from "../base/errors.ts";
-import { ByteReader, ByteWriter } from "../base/value-codec.ts";
+import { ByteReader, ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import { failureOf, failureText } from "../protocol/failure.ts";
 

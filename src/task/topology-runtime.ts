@@ -4,7 +4,7 @@ import type { RamaError } from "../base/errors.ts";
 import type { Env } from "../base/env.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { AckLevelName, CompiledModule, CompiledTopology } from "../dataflow/compiled.ts";
-import type { ByteReader } from "../base/value-codec.ts";
+import type { ByteReader } from "../base/value-bytes.ts";
 import type { AppendWait } from "./append-wait.ts";
 import type { CommitLoop } from "./commit-loop.ts";
 import type { AppendReply, EngineInvoke, TopologyStatus } from "./engine-api.ts";

@@ -14,7 +14,9 @@ import {
 } from "../../src/base/compare.ts";
 import { encodeKey, KeyWriter } from "../../src/base/key-encoding.ts";
 import { decodedKeyEnd, decodeKey, keyLength } from "../../src/base/key-decoding.ts";
-import { ByteReader, decodeValue, encodeValue, skipValue } from "../../src/base/value-codec.ts";
+import { ByteReader } from "../../src/base/value-bytes.ts";
+import { decodeValue, encodeValue } from "../../src/base/value-codec.ts";
+import { skipValue } from "../../src/base/value-decode.ts";
 import { scanFields } from "../../src/base/value-shapes.ts";
 import { RamaError } from "../../src/base/errors.ts";
 

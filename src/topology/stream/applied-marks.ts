@@ -10,7 +10,7 @@
 // `key` is a hash of topology, depot, source id and module instance: after an update nothing is taken for what it is not.
 import { KeyWriter } from "../../base/key-encoding.ts";
 import { murmur3 } from "../../base/hash.ts";
-import type { ByteReader, ByteWriter } from "../../base/value-codec.ts";
+import type { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 
 /** One record of one source partition, seen from any engine. */
 export interface RecordOrigin {

@@ -5,7 +5,8 @@
 // of the batch are not run again. (The reference fails all records of the batch; the outcome for the failed one is the same.)
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { PStateTransaction } from "../../pstate/contract.ts";
-import { ByteWriter, encodeValue } from "../../base/value-codec.ts";
+import { ByteWriter } from "../../base/value-bytes.ts";
+import { encodeValue } from "../../base/value-codec.ts";
 import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
 import type { Event } from "../../task/event.ts";
 import { JobFifo } from "../../task/run-queue.ts";
@@ -21,7 +22,7 @@ import {
 } from "../../task/turn-entry.ts";
 import { AppliedMarks, childPath, type RecordOrigin, rootPath, writeMarks } from "./applied-marks.ts";
 import { applyDelta, encodeState } from "./progress.ts";
-import { ByteReader } from "../../base/value-codec.ts";
+import { ByteReader } from "../../base/value-bytes.ts";
 import { RecordBatch } from "./record-batch.ts";
 import type { SourcePartition } from "./source.ts";
 import type { StreamTopology } from "./stream-topology.ts";
@@ -153,8 +154,19 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
     this.#applied = tree.again && this.marks.has(tree.origin, event.path);
     this.x.enter(this.host.taskAt(event.task)!);
     this.host.context.note.topology(this.topology.index, event.task);
+    this.#noteOrigin(tree);
     this.#mark = this.transaction.mark();
     return this.runStage(event.stage, event.vars);
+  }
+
+  #noteOrigin(tree: StreamTree): void {
+    const { note } = this.host.context;
+    if (tree instanceof RecordTree) note.record(tree.source.depot.index, tree.offset, tree.source.task.id);
+    else {
+      const { key, task, offset } = tree.origin;
+      const depot = this.stream.depotOfKey(key);
+      if (depot !== undefined) note.record(depot, offset, task);
+    }
   }
 
   /** Consequences of an event that has ended. False while it is suspended. */

@@ -7,7 +7,7 @@
 //   state := version u8 (1) | first | next | high | open count, open offset …
 import { assert } from "../../base/assert.ts";
 import { RamaError } from "../../base/errors.ts";
-import { ByteReader, ByteWriter } from "../../base/value-codec.ts";
+import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 
 const STATE_VERSION = 1;
 

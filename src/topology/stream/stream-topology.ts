@@ -8,7 +8,8 @@
 // differently) it is at least once, as in the reference. `retryAllAfter` runs records again that had succeeded: at least once.
 import type { RamaError } from "../../base/errors.ts";
 import { RamaError as Failure } from "../../base/errors.ts";
-import { type ByteReader, ByteWriter, encodeValue } from "../../base/value-codec.ts";
+import { type ByteReader, ByteWriter } from "../../base/value-bytes.ts";
+import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { SourceDefinition, StartFrom } from "../../module/definition.ts";
 import { ReadSession } from "../../paths/indexed.ts";

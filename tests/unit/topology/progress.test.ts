@@ -1,6 +1,6 @@
 // Guards what recovery starts from: no record lost, none that succeeded run again, through any sequence of starts, ends, rewinds and crashes.
 import { expect, test } from "bun:test";
-import { ByteReader, ByteWriter } from "../../../src/base/value-codec.ts";
+import { ByteReader, ByteWriter } from "../../../src/base/value-bytes.ts";
 import {
   applyDelta,
   decodeState,
