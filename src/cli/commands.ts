@@ -4,7 +4,7 @@ import type { Command } from "./command.ts";
 import { append, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
-import { deploy, destroy, moduleStatus, taskGroupsStatus } from "./commands/modules.ts";
+import { deploy, destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
 import { confValue, listOptions, unpack } from "./commands/settings.ts";
 import { helpOf, overview } from "./help.ts";
 
@@ -51,6 +51,8 @@ export const commands: readonly Command[] = [
   destroy,
   moduleStatus,
   taskGroupsStatus,
+  pauseTopology,
+  resumeTopology,
   append,
   select,
   init,

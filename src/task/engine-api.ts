@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly manualTicks?: boolean;
   /** What task globals get from `getClusterRetriever()`. */
   readonly clusterRetriever?: () => unknown;
+  /** Topologies that do not start, and whose events from other engines are dropped: their user code did not return. */
+  readonly quarantined?: readonly string[];
   /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */
   readonly stuckNote?: SharedArrayBuffer;
   /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */

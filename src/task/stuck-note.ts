@@ -1,6 +1,7 @@
 // What the engine thread runs, in shared memory: the worker's main thread reads it when the thread has not turned for `worker.stuck.event.seconds`,
 // since a thread in an endless loop cannot tell by itself. Written at each step into user code, so every field is one store.
 //   i32 words: 0 turn (counts up; odd while one runs) | 1 topology + 1 | 2 node (index in CompiledTopology.lines) | 3 depot + 1 | 4 task | 5 offset low | 6 offset high
+//   | 7 partition of the record
 export const stuckNoteBytes = 64;
 
 const TURN = 0;
@@ -10,6 +11,7 @@ const DEPOT = 3;
 const TASK = 4;
 const OFFSET_LOW = 5;
 const OFFSET_HIGH = 6;
+const PARTITION = 7;
 
 const wordSpan = 0x1_0000_0000;
 
@@ -20,6 +22,8 @@ export interface StuckNoteContent {
   readonly node: number;
   readonly depot: number | undefined;
   readonly task: number;
+  /** Of the depot, where the record is known. */
+  readonly partition: number;
   readonly offset: number;
 }
 
@@ -47,9 +51,11 @@ export class StuckNote {
     words[TASK] = task;
   }
 
-  record(depot: number, offset: number): void {
+  /** `partition` where it is not the task that runs. */
+  record(depot: number, offset: number, partition = this.#words[TASK]!): void {
     const words = this.#words;
     words[DEPOT] = depot + 1;
+    words[PARTITION] = partition;
     words[OFFSET_LOW] = offset | 0;
     words[OFFSET_HIGH] = Math.floor(offset / wordSpan);
   }
@@ -73,6 +79,7 @@ export function readStuckNote(memory: SharedArrayBuffer): StuckNoteContent {
     node: words[NODE]!,
     depot: index(DEPOT),
     task: words[TASK]!,
+    partition: words[PARTITION]!,
     offset: words[OFFSET_HIGH]! * wordSpan + (words[OFFSET_LOW]! >>> 0),
   };
 }

@@ -13,6 +13,7 @@ import {
   MODULE_STATUS,
   type ModuleStatusAnswer,
 } from "../../protocol/conductor.ts";
+import { PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 import { objectTable } from "../../protocol/routes.ts";
 import { type Command, type CommandContext, numberOption, textOption } from "../command.ts";
 import { withConductor } from "../conductor-client.ts";
@@ -237,7 +238,10 @@ function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer
     ["log", "", 0, all.reduce((bytes, engine) => bytes + engine.logBytes, 0)],
   ];
   print.table(["object", "", "count", "bytes"], rows);
-  for (const topology of topologies) if (topology.lastError) print.out(`${topology.name}: ${topology.lastError}`);
+  for (const { name, lastError, paused, pauseReason } of topologies) {
+    if (paused) print.out(`${name} is PAUSED: ${pauseReason ?? "by pauseTopology"}; go on with: rama resumeTopology`);
+    if (lastError) print.out(`${name}: ${lastError}`);
+  }
   for (const engine of all) if (engine.failed) print.out(`engine stopped: ${engine.failed}`);
 }
 
@@ -296,6 +300,27 @@ export const taskGroupsStatus: Command = {
     return 0;
   },
 };
+
+const pausing = (name: "pauseTopology" | "resumeTopology", paused: boolean, summary: string): Command => ({
+  name,
+  group: "Modules",
+  summary,
+  positionals: [
+    { name: "module", help: "The module's name." },
+    { name: "topology", help: "The topology's name." },
+  ],
+  options: [internalHostnames],
+  example: `rama ${name} WordCountModule wordCount`,
+  async run(context) {
+    const [moduleName, topology] = context.parsed.positionals;
+    await withConductor(context, (conductor) => conductor.call(PAUSE_TOPOLOGY, { moduleName, topology, paused }));
+    context.print.out(`${topology} of ${moduleName} is ${paused ? "paused" : "resumed"}`);
+    return 0;
+  },
+});
+
+export const pauseTopology = pausing("pauseTopology", true, "Pause a topology; depots take appends all the same.");
+export const resumeTopology = pausing("resumeTopology", false, "Resume a paused topology where it stopped.");
 
 export function absolute(cwd: string, path: string): string {
   return path.startsWith("/") ? path : `${cwd}/${path}`;

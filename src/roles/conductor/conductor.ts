@@ -23,13 +23,20 @@ import {
 } from "../../protocol/conductor.ts";
 import type { PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
-import { GET_MODULE_NAMES, GET_PEERS, GET_ROUTES, GET_VERSION, PROTOCOL_VERSION } from "../../protocol/table.ts";
+import {
+  GET_MODULE_NAMES,
+  GET_PEERS,
+  GET_ROUTES,
+  GET_VERSION,
+  PAUSE_TOPOLOGY,
+  PROTOCOL_VERSION,
+} from "../../protocol/table.ts";
 import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
 import { Operations } from "./operations.ts";
-import { askWorkers } from "./worker-status.ts";
+import { askWorkers, pauseAtWorkers } from "./worker-status.ts";
 
 export interface ConductorOptions {
   readonly platform: Platform;
@@ -120,6 +127,7 @@ export class Conductor {
     if (http) closing.push(() => http.close());
     uiPort = http?.port ?? 0;
     const handlers = conductorCalls(view, operations, bundles, () => uiPort);
+    handlers.set(PAUSE_TOPOLOGY, (body) => pauseTopology(platform, store, body));
     const listener = await listenForCalls(
       env,
       platform.transport,
@@ -223,6 +231,16 @@ async function moduleStatus(platform: Platform, store: ClusterStore, name: strin
     engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
     log: (await store.operations(name)).slice(-50),
   };
+}
+
+async function pauseTopology(platform: Platform, store: ClusterStore, body: Record<string, unknown>): Promise<object> {
+  const { value: module } = await store.requireModule(field(body, "moduleName", "string") as string);
+  const pause = {
+    topology: field(body, "topology", "string") as string,
+    paused: field(body, "paused", "boolean") as boolean,
+  };
+  for (const { id } of module.instances) await pauseAtWorkers(platform, [...(await store.workers(id)).values()], pause);
+  return {};
 }
 
 async function clusterStatus(view: ConductorView, uiPort: number): Promise<ClusterStatusAnswer> {

@@ -1,11 +1,12 @@
 // Asks a module's workers what their engines say of themselves, at their hello ports. A worker that does not answer within a second is left out: status is
 // for looking, and must not hang on a dead process.
 import { decodeControl, encodeControl } from "../../base/codec.ts";
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, RamaError } from "../../base/errors.ts";
 import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { WorkerReport } from "../../protocol/cluster-records.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
+import { PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 
 const timeoutMs = 1_000;
 
@@ -16,6 +17,27 @@ export async function askWorkers(platform: Platform, workers: readonly WorkerRep
       .map((worker) => ask(platform, worker)),
   );
   return answers.filter((answer) => answer !== undefined);
+}
+
+/** Tells every worker; each keeps it over its restarts. MODULE_NOT_RUNNING names a worker that is down; the call may be repeated. */
+export async function pauseAtWorkers(
+  platform: Platform,
+  workers: readonly WorkerReport[],
+  pause: { readonly topology: string; readonly paused: boolean },
+): Promise<void> {
+  for (const worker of workers) {
+    if (worker.state !== "running") {
+      const message = `worker ${worker.workerIndex} is ${worker.state}; ${pause.topology} is not ${pause.paused ? "paused" : "resumed"} there: try again`;
+      throw new RamaError("MODULE_NOT_RUNNING", message, { worker: worker.workerId });
+    }
+    const address = { host: worker.host, port: worker.helloPort };
+    const client = new RpcClient(platform.env, platform.transport, address, { connectTimeoutMs: timeoutMs });
+    try {
+      await client.call(PAUSE_TOPOLOGY, encodeControl(pause), timeoutMs);
+    } finally {
+      client.close();
+    }
+  }
 }
 
 async function ask({ env, transport }: Platform, worker: WorkerReport): Promise<unknown> {

@@ -24,6 +24,7 @@ export function bunThread(entry: URL | string): StartThread {
 }
 
 type Ready = Extract<FromEngine, { kind: "ready" }>;
+type Loaded = Extract<FromEngine, { kind: "loaded" }>;
 
 /** A thread that has not closed its store by then is left behind. */
 const closeTimeoutMs = 8_000;
@@ -32,6 +33,7 @@ const statusTimeoutMs = 5_000;
 export class EngineHandle {
   readonly stuckNote: SharedArrayBuffer;
   readonly opened: Promise<Ready>;
+  loaded: Loaded | undefined;
   ready: Ready | undefined;
   /** Called when the thread ends without having been asked to. */
   onFailed: (error: RamaError) => void = () => {};
@@ -93,6 +95,9 @@ export class EngineHandle {
 
   #onMessage(message: FromEngine): void {
     switch (message.kind) {
+      case "loaded":
+        this.loaded = message;
+        return;
       case "ready":
         this.ready = message;
         this.#settle.resolve(message);

@@ -93,6 +93,11 @@ export class EngineThread {
         moduleExport: assignment.moduleExport,
         serializations: config.get<readonly string[] | undefined>("custom.serializations") ?? [],
       });
+      this.#options.send({
+        kind: "loaded",
+        objects: objectTable(module),
+        topologies: module.topologies.map(({ name, lines }) => ({ name, lines: lines.map(({ line }) => line) })),
+      });
       this.#dynamic = new DynamicOptions(module.definition.launchOptions, assignment.options);
       const answerBytesMax = Math.min(
         config.get<number>("limit.answer.bytes"),
@@ -110,6 +115,7 @@ export class EngineThread {
         options: this.#dynamic,
         instanceTag: `${assignment.workerId}/${open.engine}`,
         stuckNote: open.stuckNote,
+        quarantined: open.paused,
         release: open.release,
         recordBytesMax: config.get("limit.record.bytes"),
         answerBytesMax,
@@ -117,7 +123,7 @@ export class EngineThread {
       });
       this.#guardSpace(open.dir, config.get("disk.min.free"));
       const { recovered } = this.#host.engine;
-      this.#options.send({ kind: "ready", port: this.#host.address.port, recovered, objects: objectTable(module) });
+      this.#options.send({ kind: "ready", port: this.#host.address.port, recovered });
     } catch (error) {
       this.#env.log.error("engine did not open", { error });
       this.#options.send({ kind: "failed", failure: failureText(error) });

@@ -14,6 +14,8 @@ export interface OpenEngine {
   /** 0 takes a free one. */
   readonly port: number;
   readonly stuckNote: SharedArrayBuffer;
+  /** Topologies that stay paused. */
+  readonly paused: readonly string[];
 }
 
 export type ToEngine =
@@ -26,11 +28,17 @@ export type ToEngine =
   | { readonly kind: "close" };
 
 export type FromEngine =
+  /** The module is loaded; the engine is not open yet, and what it recovers may run user code. */
+  | {
+      readonly kind: "loaded";
+      readonly objects: ObjectTable;
+      /** By topology: its name, and its builder lines by node, for the stuck note. */
+      readonly topologies: readonly { readonly name: string; readonly lines: readonly string[] }[];
+    }
   | {
       readonly kind: "ready";
       readonly port: number;
       readonly recovered: { readonly entries: number; readonly tornBytes: number; readonly ms: number };
-      readonly objects: ObjectTable;
     }
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }

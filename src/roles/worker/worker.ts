@@ -12,11 +12,13 @@ import type { VersionAnswer } from "../../protocol/control.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes } from "../../protocol/routes.ts";
 import { GET_ROUTES, GET_VERSION, PAUSE_TOPOLOGY, PROTOCOL_VERSION, SET_WORKER_OPTIONS } from "../../protocol/table.ts";
-import { readStuckNote, stuckNoteBytes } from "../../task/stuck-note.ts";
+import { stuckNoteBytes } from "../../task/stuck-note.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { WorkerFiles } from "../supervisor/worker-files.ts";
 import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
 import { EngineHandle, type StartThread } from "./engine-handle.ts";
+import { StuckRecords } from "./stuck-records.ts";
+import { StuckWatch } from "./stuck-watch.ts";
 
 export interface WorkerOptions {
   readonly platform: Platform;
@@ -30,7 +32,6 @@ export interface WorkerOptions {
 }
 
 const peersEveryMs = 500;
-const stuckCheckMs = 1_000;
 
 /** Resolves when the worker serves. Rejects, with `failure.json` written, when it cannot. */
 export async function runWorker(options: WorkerOptions): Promise<Worker> {
@@ -55,7 +56,8 @@ export class Worker {
   #routesVersion = 1;
   #listener: Listener | undefined;
   #heartbeat: Timer | undefined;
-  #stuckCheck: Timer | undefined;
+  readonly #stuck: StuckRecords;
+  #stuckWatch: StuckWatch | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: WorkerOptions) {
@@ -63,6 +65,7 @@ export class Worker {
     const { assignment, platform } = options;
     this.#config = configOf(assignment.config, "the worker's settings");
     this.#files = new WorkerFiles(platform.disk, assignment.workerDir);
+    this.#stuck = new StuckRecords(platform.disk, assignment.workerDir);
     this.#groups = Array.from({ length: assignment.threads }, () => ({ host: "", port: 0 }));
   }
 
@@ -71,6 +74,14 @@ export class Worker {
     const { env } = platform;
     const table = this.#engineTable();
     this.#beat();
+    this.#stuckWatch = new StuckWatch({
+      env,
+      engines: this.#engines,
+      records: this.#stuck,
+      limitMs: this.#config.get<number>("worker.stuck.event.seconds") * 1000,
+      abort: this.#options.abort,
+    });
+    for (const [topology, why] of Object.entries(this.#stuck.paused)) env.log.warn(`${topology} stays paused: ${why}`);
     await Promise.all(table.engines.map((engine, i) => this.#startEngine(engine.store, engine.groups, i)));
     this.#tellGroups();
     this.#listener = await listenForCalls(
@@ -93,7 +104,6 @@ export class Worker {
     env.log.info("worker serves", { worker: assignment.workerId, module: assignment.moduleName, ...recovered });
     const groupPorts = Object.fromEntries(assignment.groups.map((group) => [group, this.#groups[group]!.port]));
     this.#files.writeStatus({ pid: this.#options.pid, helloPort: this.#listener.port, groupPorts, recovered });
-    this.#watchStuck();
     if (assignment.workers > 1) env.spawn("routes to other workers", () => this.#followPeers());
   }
 
@@ -104,7 +114,7 @@ export class Worker {
   }
 
   async #closeNow(): Promise<void> {
-    this.#stuckCheck?.cancel();
+    this.#stuckWatch?.stop();
     await Promise.all(this.#engines.map((engine) => engine.close()));
     await this.#listener?.close();
     this.#heartbeat?.cancel();
@@ -134,6 +144,7 @@ export class Worker {
       release,
       port: assignment.enginePorts[index] ?? 0,
       stuckNote: new SharedArrayBuffer(stuckNoteBytes),
+      paused: Object.keys(this.#stuck.paused),
     });
     this.#engines.push(engine);
     const { port } = await engine.opened;
@@ -157,14 +168,19 @@ export class Worker {
   }
 
   #routes(): ModuleRoutes {
-    const objects = this.#engines[0]?.ready?.objects;
+    const objects = this.#engines[0]?.loaded?.objects;
     if (objects === undefined) throw new RamaError("MODULE_NOT_RUNNING", "the worker is starting");
     return moduleRoutes(instanceInfo(this.#options.assignment), objects, this.#groups, this.#routesVersion);
   }
 
   async #status(): Promise<unknown> {
     const { workerId, instanceId } = this.#options.assignment;
-    const engines = await Promise.all(this.#engines.map((engine) => engine.status()));
+    const statuses = await Promise.all(this.#engines.map((engine) => engine.status()));
+    const { paused } = this.#stuck;
+    const engines = statuses.map((status) => ({
+      ...status,
+      topologies: status.topologies.map((topology) => ({ ...topology, pauseReason: paused[topology.name] ?? null })),
+    }));
     return { workerId, instanceId, engines };
   }
 
@@ -175,6 +191,13 @@ export class Worker {
   }
 
   #pause(topology: string, paused: boolean): Record<string, never> {
+    const names = this.#engines[0]?.loaded?.topologies.map(({ name }) => name) ?? [];
+    if (!names.includes(topology)) {
+      const message = `the module has no topology ${topology}; it has: ${names.join(", ")}`;
+      throw new RamaError("UNKNOWN_OBJECT", message, { topology });
+    }
+    if (paused) this.#stuck.pause(topology);
+    else this.#stuck.resume(topology);
     for (const engine of this.#engines) engine.post({ kind: "pause", topology, paused });
     return {};
   }
@@ -184,26 +207,6 @@ export class Worker {
     const every = this.#config.get<number>("worker.heartbeat.frequency.millis");
     this.#files.writeHeartbeat({ pid, atMs: platform.env.now() });
     this.#heartbeat = platform.env.setTimer(every, () => this.#beat());
-  }
-
-  /** User code that never returns: says what runs, and ends the process. */
-  #watchStuck(): void {
-    const { env } = this.#options.platform;
-    const limitMs = this.#config.get<number>("worker.stuck.event.seconds") * 1000;
-    const seen = this.#engines.map(() => ({ turn: -1, since: env.monotonicMs() }));
-    const check = (): void => {
-      this.#engines.forEach((engine, i) => {
-        const note = readStuckNote(engine.stuckNote);
-        const last = seen[i]!;
-        if (!note.running || note.turn !== last.turn) seen[i] = { turn: note.turn, since: env.monotonicMs() };
-        else if (env.monotonicMs() - last.since > limitMs) {
-          env.log.error("user code holds an engine thread", { engine: i, seconds: limitMs / 1000, ...note });
-          this.#options.abort(`user code holds engine thread ${i} for more than ${limitMs / 1000} s`);
-        }
-      });
-      this.#stuckCheck = env.setTimer(stuckCheckMs, check);
-    };
-    this.#stuckCheck = env.setTimer(stuckCheckMs, check);
   }
 
   /** Asks where the other workers' groups are, until the worker stops. */

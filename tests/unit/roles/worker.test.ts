@@ -55,7 +55,9 @@ class PlayedThreads {
           else {
             const recovered = { entries: 5, tornBytes: 1, ms: 3 };
             const objects = { depots: [], pstates: [], queries: [] };
-            onMessage({ kind: "ready", port: 500 + message.engine, recovered, objects });
+            const topologies = [{ name: "work", lines: ["app.ts:1", "app.ts:7"] }];
+            onMessage({ kind: "loaded", objects, topologies });
+            onMessage({ kind: "ready", port: 500 + message.engine, recovered });
           }
         });
       },
@@ -137,15 +139,36 @@ test("options and pauses that come to the hello port reach every engine", async 
   const peer = new RpcClient(platform.env, platform.transport, address);
   const options = [{ scope: "module", object: "", name: "depot.max.fetch", value: 7 }];
   await peer.call(SET_WORKER_OPTIONS, encodeControl({ options }), 1000);
-  await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "t", paused: true }), 1000);
+  await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "work", paused: true }), 1000);
   expect(threads.told.filter(({ kind }) => kind === "options")).toEqual([
     { kind: "options", settings: options as never },
     { kind: "options", settings: options as never },
   ]);
   expect(threads.told.filter(({ kind }) => kind === "pause")).toHaveLength(2);
+  expect(await codeOf(peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "t", paused: true }), 1000))).toBe(
+    "UNKNOWN_OBJECT",
+  );
   expect(await codeOf(peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: 1 }), 1000))).toBe("BAD_FRAME");
   peer.close();
   await worker.close();
+});
+
+test("a topology that was paused stays so when its worker starts again, until it is resumed", async () => {
+  const { platform, threads, run, files } = setUp();
+  const pause = async (paused: boolean): Promise<readonly string[]> => {
+    const worker = await run();
+    const peer = new RpcClient(platform.env, platform.transport, {
+      host: "localhost",
+      port: files.status(77)!.helloPort,
+    });
+    await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "work", paused }), 1000);
+    peer.close();
+    await worker.close();
+    return threads.opened.at(-1)!.paused;
+  };
+  expect(await pause(true)).toEqual([]);
+  expect(await pause(false)).toEqual(["work"]);
+  expect(await pause(false)).toEqual([]);
 });
 
 test("a worker of several learns from the route servers where the others' groups are", async () => {

@@ -10,7 +10,10 @@ test("another thread sees the record and node that run", () => {
   note.record(1, 2 ** 33 + 5);
   note.node = 12;
   const seen = readStuckNote(memory);
-  expect(seen).toEqual({ turn: 1, running: true, topology: 2, node: 12, depot: 1, task: 7, offset: 2 ** 33 + 5 });
+  const record = { depot: 1, partition: 7, offset: 2 ** 33 + 5 };
+  expect(seen).toEqual({ turn: 1, running: true, topology: 2, node: 12, task: 7, ...record });
+  note.record(1, 3, 4);
+  expect(readStuckNote(memory)).toMatchObject({ task: 7, partition: 4, offset: 3 });
 });
 
 test("a turn that ends counts on and names nothing", () => {
