@@ -69,7 +69,9 @@ export const errorTable = {
   BAD_SCHEMA: user("Change the schema as the message says."),
   // paths
   BAD_PATH: user("Change the path as the message says."),
-  NOT_EXACTLY_ONE: user("Use select where a path can navigate to none or to many."),
+  NOT_EXACTLY_ONE: user(
+    "Use select where a path can navigate to none or to many; let a query reach its end exactly once.",
+  ),
   INDEX_OUT_OF_RANGE: user("Check the size first, or use a filter."),
   NO_TERMINAL: user("End every route of the transform in termVal, term or termVoid."),
   VOID_AT_ROOT: user("Remove something inside the PState, not its root."),

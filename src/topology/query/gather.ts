@@ -96,7 +96,7 @@ export class Invoke extends InvokeTree {
     }
     const count = this.results.length;
     const message = `query ${this.query} produced its result ${count} times; it must do so exactly once`;
-    this.abort(new RamaError("USER_CODE_FAILED", message, { query: this.query, results: count }));
+    this.abort(new RamaError("NOT_EXACTLY_ONE", message, { query: this.query, results: count }));
   }
 }
 
