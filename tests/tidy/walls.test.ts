@@ -1,5 +1,6 @@
 // Packages stay behind their walls, the clock and the terminal behind their doors, files within their size.
 import { expect, test } from "bun:test";
+import { errorTable } from "../../src/base/errors.ts";
 import { type SourceFile, sourceFiles } from "./source-files.ts";
 
 const files = sourceFiles("src").filter((file) => !file.path.startsWith("src/ui-static/"));
@@ -72,3 +73,22 @@ function linesWith(file: SourceFile, pattern: RegExp): string[] {
     .split("\n")
     .flatMap((line, i) => (pattern.test(line) ? [`${file.path}:${i + 1}: ${line.trim()}`] : []));
 }
+
+test("every file of src is imported by another one, or is where the program begins", () => {
+  const entries = new Set([
+    "src/main.ts",
+    "src/engine-main.ts",
+    "src/index.ts",
+    "src/client.ts",
+    "src/helpers.ts",
+    "src/test.ts",
+  ]);
+  const used = new Set([...files, ...sourceFiles("tests"), ...sourceFiles("scripts")].flatMap((file) => file.imports));
+  expect(files.map((file) => file.path).filter((path) => !entries.has(path) && !used.has(path))).toEqual([]);
+});
+
+test("every error code is raised somewhere", () => {
+  const text = files.map((file) => (file.path === "src/base/errors.ts" ? "" : file.text)).join("\n");
+  const unused = Object.keys(errorTable).filter((code) => !text.includes(code));
+  expect(unused).toEqual([]);
+});
