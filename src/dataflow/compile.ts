@@ -42,7 +42,10 @@ function compileTopology(
   const sources = program.sources.map(({ source, label }) =>
     compileSource(plan, source, label, fields.get(label), options),
   );
-  const compiled: CompiledTopology = { index, name, kind, stages, sources, lines: program.lines, sourceText };
+  const exploded = program.exploded.map((label) =>
+    Object.freeze({ stage: label.stage!, decode: recordDecoder(plan, label, fields.get(label), options.classes) }),
+  );
+  const compiled: CompiledTopology = { index, name, kind, stages, sources, exploded, lines: program.lines, sourceText };
   if (kind !== "query") return Object.freeze(compiled);
   const phases = program.phases.map(({ label, on }) => Object.freeze({ stage: label.stage!, on }));
   return Object.freeze({

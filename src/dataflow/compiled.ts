@@ -11,6 +11,7 @@
 // Errors: before each call into user code (function, op, path) the stage stores the node's index in `x.at`; `lines[x.at]` names the builder line.
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
+import type { BatchContext } from "./batch/sinks.ts";
 
 export type AckLevelName = "ack" | "appendAck" | "none";
 
@@ -28,6 +29,8 @@ export interface OpContext {
 }
 
 export interface StageContext extends OpContext {
+  /** Microbatches, queries, detached blocks: what batch blocks need (batch/sinks.ts). */
+  readonly batch?: BatchContext | undefined;
   readonly numTasks: number;
   /** Index of the node that runs; see above. */
   at: number;
@@ -102,6 +105,8 @@ export interface CompiledTopology {
   readonly kind: "stream" | "microbatch" | "query";
   readonly stages: readonly CompiledStage[];
   readonly sources: readonly CompiledSource[];
+  /** Microbatch: stages that take a record, after their other vars, as what `decode` makes of it. */
+  readonly exploded?: readonly { readonly stage: number; readonly decode: CompiledSource["decode"] }[];
   /** `file:line` and what stands there, by node index: `{ line: "app.ts:24", what: "localTransform($$funds)" }`. */
   readonly lines: readonly { readonly line: string; readonly what: string }[];
   /** The generated source, for `rama explain` and for bug reports. */

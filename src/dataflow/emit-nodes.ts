@@ -10,6 +10,8 @@ import {
   mayMiss,
 } from "../paths/compile.ts";
 import type { SchemaHint } from "../paths/spec.ts";
+import { emitBatchNode } from "./batch/emit.ts";
+import { isBatchOp } from "./batch/flow.ts";
 import type { Emitter, Spot } from "./emit.ts";
 import { builderError } from "./nodes.ts";
 import { isGeneratorFunction, isOperation } from "./emission.ts";
@@ -39,6 +41,7 @@ function emitOp(e: Emitter, node: FlowNode, spot: Spot) {
   const { op } = node;
   const { code } = spot;
   if (mayThrow(op)) code.line(`x.at = ${node.id};`);
+  if (isBatchOp(op)) return emitBatchNode(e, node, op, spot);
   switch (op.kind) {
     case "call":
       return call(e, node, op, spot);

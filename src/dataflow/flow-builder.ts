@@ -76,6 +76,7 @@ export class FlowBuilder {
   readonly #stages: Label[] = [];
   readonly #sources: FlowSource[] = [];
   readonly #phases: FlowPhase[] = [];
+  readonly #exploded: Label[] = [];
   readonly #lines: { line: string; what: string }[] = [];
   readonly #lineIds = new Map<BlockNode, number>();
   #bindings = 0;
@@ -93,6 +94,7 @@ export class FlowBuilder {
       stages: this.#stages,
       sources: this.#sources,
       phases: this.#phases,
+      exploded: this.#exploded,
       lines: this.#lines,
     };
   }
@@ -321,6 +323,8 @@ export class FlowBuilder {
         return this.#agg(node, place);
       case "localClear":
         return this.#push(place, node, { kind: "clear", state: this.#resolver.writable(node.pstate, scope, node) });
+      case "explodeMicrobatch":
+        return this.#explode(node, place);
       case "invokeQuery": {
         const query = this.#resolver.query(node.query, node.args.length, node);
         return this.#later(place, node, (resume) => ({ kind: "invoke", query, args: node.args.map(arg), resume }));
@@ -572,6 +576,19 @@ export class FlowBuilder {
       throw builderError("NOT_ALLOWED_HERE", node, "captureNewValInto belongs into the batch block of a microbatch");
     }
     return this.#transform(node, node.pstate, toTransformSteps(node.agg), place);
+  }
+
+  /** Each record of the microbatch's slice, wherever it lies. */
+  #explode(node: NodeOf<"explodeMicrobatch">, place: Place): Place {
+    const handle = this.#resolver.arg(node.microbatch, place.scope, node);
+    const from = this.#sources.find(({ label }) => handle.kind === "var" && label.params[0] === handle.binding);
+    if (from === undefined) {
+      throw builderError("NOT_ALLOWED_HERE", node, "explodeMicrobatch takes the var that source(…).out(…) binds");
+    }
+    return this.#later(place, node, (resume) => {
+      this.#exploded.push(resume);
+      return { kind: "explode", source: from.source, resume };
+    });
   }
 
   // ---- movement

@@ -5,6 +5,7 @@ import type { Steps } from "../paths/spec.ts";
 import type { SchemaNode } from "../module/schema.ts";
 import type { AggPlan } from "./aggregate-plan.ts";
 import type { AckLevelName } from "./compiled.ts";
+import { type BatchFlowOp, batchArgs, batchLabels, isBatchOp } from "./batch/flow.ts";
 import type { Operation } from "./emission.ts";
 
 export interface Binding {
@@ -77,6 +78,7 @@ export interface SplitBranch {
 }
 
 export type FlowOp =
+  | BatchFlowOp
   | { readonly kind: "call"; readonly fn: Callable | Operation | FlowArg; readonly args: readonly FlowArg[] }
   | { readonly kind: "keepTrue"; readonly condition: FlowArg }
   | { readonly kind: "destructure"; readonly value: FlowArg; readonly pattern: FlowPattern }
@@ -132,7 +134,8 @@ export type FlowOp =
 export type SendTarget =
   | { readonly kind: "all" }
   | { readonly kind: "task"; readonly task: FlowArg }
-  | { readonly kind: "hash"; readonly key: FlowArg }
+  /** `byKeys`: of a row's keys (batch/flow.ts); `key` is not looked at. */
+  | { readonly kind: "hash"; readonly key: FlowArg; readonly byKeys?: boolean }
   | { readonly kind: "shuffle" }
   | { readonly kind: "origin" }
   | { readonly kind: "path"; readonly pstate: number; readonly key: FlowArg }
@@ -171,6 +174,8 @@ export interface FlowProgram {
   /** In the order of stages. */
   readonly stages: readonly Label[];
   readonly sources: readonly FlowSource[];
+  /** Stages that take a record of a microbatch as their first parameter. */
+  readonly exploded: readonly Label[];
   readonly phases: readonly FlowPhase[];
   readonly lines: readonly { readonly line: string; readonly what: string }[];
 }
@@ -179,8 +184,16 @@ export function resumeOf(op: FlowOp): Label | undefined {
   return "resume" in op ? op.resume : undefined;
 }
 
+/** Labels whose code a node leads to. */
+export function labelsOf(op: FlowOp): readonly Label[] {
+  if (isBatchOp(op)) return batchLabels(op);
+  const label = op.kind === "goto" ? op.label : resumeOf(op);
+  return label === undefined ? [] : [label];
+}
+
 /** The arguments that a node evaluates itself. */
 export function argsOf(op: FlowOp): readonly FlowArg[] {
+  if (isBatchOp(op)) return batchArgs(op, targetArgs);
   switch (op.kind) {
     case "call":
     case "await":
@@ -224,7 +237,7 @@ function targetArgs(to: SendTarget): readonly FlowArg[] {
       return [to.task];
     case "hash":
     case "path":
-      return [to.key];
+      return "byKeys" in to ? [] : [to.key];
     case "custom":
       return to.args;
     default:

@@ -4,12 +4,7 @@ import type { ModuleDefinition } from "../module/definition.ts";
 
 /** NOT_ALLOWED_HERE that names the object. */
 export function refuseWhatIsNotThere(definition: ModuleDefinition): void {
-  for (const { name, kind, sources } of definition.topologies) {
-    if (kind === "microbatch") {
-      throw notYet(
-        `microbatch topologies (${name}) are not there yet: a stream topology may do what this one does, record by record`,
-      );
-    }
+  for (const { sources } of definition.topologies) {
     for (const { depot, line } of sources) {
       if (depot.kind !== "own")
         throw notYet(`${line}: ${depot.name} is a depot of another module: mirrors cannot be used yet`);

@@ -8,7 +8,7 @@ import {
   type FlowProgram,
   insideOf,
   type Label,
-  resumeOf,
+  labelsOf,
   visitBindings,
   visitNodes,
 } from "./flow.ts";
@@ -64,6 +64,8 @@ function prune(program: FlowProgram): void {
 function liveArgs(node: FlowNode, used: ReadonlySet<Binding>): readonly ReturnType<typeof argsOf>[number][] {
   const { op } = node;
   if (op.kind === "goto") return op.args.filter((_, i) => used.has(op.label.params[i]!));
+  if (op.kind === "put" && op.feeds !== undefined)
+    return argsOf({ ...op, args: op.args.filter((_, i) => used.has(op.feeds![i]!)) });
   if (
     op.kind === "destructure" &&
     op.pattern.kind === "object" &&
@@ -99,8 +101,7 @@ function freeSets(program: FlowProgram, used: ReadonlySet<Binding>): Map<Label, 
     for (const node of list) {
       for (const arg of liveArgs(node, used)) visitBindings(arg, (binding) => into.add(binding));
       for (const inner of insideOf(node.op)) needs(inner, into);
-      const label = node.op.kind === "goto" ? node.op.label : resumeOf(node.op);
-      if (label !== undefined) for (const binding of free.get(label)!) into.add(binding);
+      for (const label of labelsOf(node.op)) for (const binding of free.get(label)!) into.add(binding);
       for (const { outs, next } of node.streams) without(needs(next, new Set()), outs, into);
       without(needs(node.next, new Set()), boundBy(node), into);
     }

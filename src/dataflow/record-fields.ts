@@ -22,7 +22,7 @@ type Decode = CompiledSource["decode"];
 /** Changes the program where it can; answers the fields by label. */
 export function splitRecords(program: FlowProgram): Map<Label, readonly string[]> {
   const fieldsOf = new Map<Label, readonly string[]>();
-  for (const { label } of program.sources) {
+  for (const label of [...program.sources.map(({ label }) => label), ...program.exploded]) {
     const record = label.params[0];
     if (record === undefined) continue;
     const uses = usesOf(program, record);

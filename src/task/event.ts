@@ -1,13 +1,18 @@
 // One piece of work of a topology on one task: a stage with its variables, in the tree of a record or of a query invoke. Stages make them through
 // `StageContext`; they wait in the runner of (topology, task group), or travel to another engine.
+import type { BatchPlan } from "../dataflow/batch/sinks.ts";
 import type { AckLevelName } from "../dataflow/compiled.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 
-export type EventKind = "send" | "defer" | "await" | "select" | "invoke" | "append";
+export type EventKind = "explode" | "batch" | "send" | "defer" | "await" | "select" | "invoke" | "append";
 
 /** What a stage asked for besides going on at a task. */
 export type EventDetail =
   | { readonly promise: Promise<unknown> }
+  /** explode: the records of a microbatch's source, or kept rows. */
+  | { readonly source: number }
+  | { readonly temporary: number }
+  | { readonly plan: BatchPlan; readonly starts: readonly unknown[][] }
   | { readonly pstate: number; readonly select: (root: PathRoot, session: ReadSession) => unknown[] }
   | { readonly query: number | string; readonly args: unknown[] }
   | { readonly depot: number | string; readonly record: unknown; readonly level: AckLevelName };

@@ -2,6 +2,7 @@
 // stage asks for happens here: it gathers in `out`, and the runner takes it when the event has ended well, or drops it when it threw.
 import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
+import type { BatchContext } from "../dataflow/batch/sinks.ts";
 import type { AckLevelName, StageContext } from "../dataflow/compiled.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
 import type { PStatePartition, PStateTransaction } from "../pstate/contract.ts";
@@ -47,6 +48,9 @@ export class RunContext implements StageContext {
   origin = -1;
   /** Query, microbatch: temporary state of the invoke or attempt that runs. */
   temporaries: ((index: number, taskId: number) => PathRoot) | undefined = undefined;
+
+  /** Query, microbatch: what batch blocks need. */
+  batch: BatchContext | undefined = undefined;
 
   readonly #host: ContextHost;
   readonly #topology: ContextTopology;

@@ -179,7 +179,29 @@ export class InProcessCluster implements ClusterClient {
   }
 
   async pauseTopology(module: ModuleName, topology: string): Promise<void> {
-    this.#running(moduleNameOf(module)).pause(topology);
+    const instance = this.#running(moduleNameOf(module));
+    instance.pause(topology);
+    if (instance.topology(topology).kind !== "microbatch") return;
+    await waitFor(() => instance.topology(topology).executing === 0, {
+      env: this.#env,
+      timeoutMs: 60_000,
+      what: `the running microbatch of ${topology} to end`,
+      present: () => "it runs",
+    });
+  }
+
+  /** Resolves once the topology has committed that many records since launch, ticks included. */
+  waitForMicrobatchProcessedCount(module: ModuleName, topology: string, count: number, timeoutMs?: number) {
+    return this.waitForProcessed(module, topology, count, timeoutMs);
+  }
+
+  /** Resolves when the microbatch that runs has ended; none begins until `resumeMicrobatchTopology`. */
+  pauseMicrobatchTopology(module: ModuleName, topology: string): Promise<void> {
+    return this.pauseTopology(module, topology);
+  }
+
+  resumeMicrobatchTopology(module: ModuleName, topology: string): Promise<void> {
+    return this.resumeTopology(module, topology);
   }
 
   async resumeTopology(module: ModuleName, topology: string): Promise<void> {

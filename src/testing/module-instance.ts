@@ -37,6 +37,14 @@ interface MemoryWorker {
   engine: EngineHost | undefined;
 }
 
+/** Idle microbatches come soon: programs of tests wait for them. */
+const inProcessSleep = {
+  scope: "module",
+  object: "",
+  name: "topology.microbatch.empty.sleep.time.millis",
+  value: 500,
+} as const;
+
 export class ModuleInstance {
   readonly info: ModuleInstanceInfo;
   readonly #options: ModuleInstanceOptions;
@@ -87,13 +95,14 @@ export class ModuleInstance {
   }
 
   /** By topology, summed over the engines. */
-  topology(name: string): Pick<TopologyStatus, "processed" | "executing" | "failures" | "lastError"> {
-    const total = { processed: 0, executing: 0, failures: 0, lastError: null as string | null };
+  topology(name: string): Pick<TopologyStatus, "kind" | "processed" | "executing" | "failures" | "lastError"> {
+    const total = { kind: "stream" as TopologyStatus["kind"], processed: 0, executing: 0, failures: 0, lastError: null as string | null };
     let found = false;
     for (const { engine } of this.#workers) {
       const status = engine?.engine.status().topologies.find((topology) => topology.name === name);
       if (status === undefined) continue;
       found = true;
+      total.kind = status.kind;
       total.processed += status.processed;
       total.executing += status.executing;
       total.failures += status.failures;
@@ -136,7 +145,7 @@ export class ModuleInstance {
       classes,
       info: this.info,
       groups: worker.groups,
-      options: new DynamicOptions(module.definition.launchOptions, []),
+      options: new DynamicOptions(module.definition.launchOptions, [inProcessSleep]),
       instanceTag: worker.host,
       release,
       recordBytesMax: config.get("limit.record.bytes"),

@@ -2,12 +2,13 @@
 import { Engine } from "../task/engine.ts";
 import type { EngineOptions } from "../task/engine-api.ts";
 import type { RuntimeFactories } from "../task/topology-runtime.ts";
+import { MicrobatchTopology } from "./microbatch/microbatch-topology.ts";
 import { QueryTopology } from "./query/query-topology.ts";
 import { StreamTopology } from "./stream/stream-topology.ts";
 
 const runtimes: RuntimeFactories = {
   stream: (host, topology) => new StreamTopology(host, topology),
-  microbatch: undefined,
+  microbatch: (host, topology) => new MicrobatchTopology(host, topology),
   query: (host, topology) => new QueryTopology(host, topology),
 };
 

@@ -10,15 +10,6 @@ async function refusal(module: new () => RamaModule): Promise<string> {
   );
 }
 
-test("a microbatch topology is refused by its name, not left standing still", async () => {
-  class WithMicrobatch extends RamaModule {
-    define(setup: Setup, topologies: Topologies) {
-      setup.declareDepot("*d", Depot.random());
-      topologies.microbatch("nightly").source("*d").out("*mb");
-    }
-  }
-  expect(await refusal(WithMicrobatch)).toStartWith("microbatch topologies (nightly) are not there yet");
-});
 
 test("a source on another module's depot is refused with its line", async () => {
   class WithMirror extends RamaModule {

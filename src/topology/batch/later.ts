@@ -1,0 +1,106 @@
+// What an event asked for that takes time: a promise, a select that yields, a query, an append, a later event. The tree waits for it.
+import { RamaError } from "../../base/errors.ts";
+import { encodeValue } from "../../base/value-codec.ts";
+import type { CompiledTopology } from "../../dataflow/compiled.ts";
+import { type PathRoot, ReadSession } from "../../paths/indexed.ts";
+import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
+import type { Task } from "../../task/task.ts";
+import type { RuntimeHost } from "../../task/topology-runtime.ts";
+import { userError } from "../../task/user-errors.ts";
+
+type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
+
+export interface LaterHost {
+  readonly host: RuntimeHost;
+  readonly topology: CompiledTopology;
+  /** Puts the event into the queue of its task. */
+  push(event: Event): void;
+  rootOf(pstate: number, session: ReadSession): PathRoot;
+  /** Runs it in a turn of the engine. */
+  job(fn: () => void): void;
+}
+
+export function runLater(on: LaterHost, event: Event, tree: EventTree, task: Task): void {
+  tree.born();
+  const resume = (value: unknown) => {
+    const next = new Event("send", event.stage, task.id, [...event.vars, value]);
+    next.tree = tree;
+    on.push(next);
+  };
+  const fail = (error: unknown) => tree.failed(userError(error, on.topology, 0));
+  switch (event.kind) {
+    case "defer":
+      event.tree = tree;
+      on.push(event);
+      return;
+    case "await": {
+      const { promise } = event.detail as DetailOf<"promise">;
+      promise.then(
+        (value) => on.job(() => resume(value ?? null)),
+        (error) => on.job(() => fail(error)),
+      );
+      return;
+    }
+    case "select":
+      on.host.env.spawn("yielding select", () => select(on, event, { tree, resume, fail }));
+      return;
+    case "invoke": {
+      const { query, args } = event.detail as DetailOf<"query">;
+      if (typeof query !== "number") throw notYet(`queries of other modules (${query})`);
+      const reply = (error: RamaError | null, value: unknown) =>
+        on.job(() => (error === null ? resume(value) : fail(error)));
+      on.host.invoke({ query, args, reply }, task.id);
+      return;
+    }
+    default:
+      append(on, event, { tree, fail }, task);
+  }
+}
+
+interface Outcome {
+  readonly tree: EventTree;
+  readonly resume: (value: unknown) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+async function select(on: LaterHost, event: Event, { tree, resume, fail }: Outcome): Promise<void> {
+  const { pstate, select } = event.detail as DetailOf<"select">;
+  const session = new ReadSession();
+  try {
+    let rows = select(on.rootOf(pstate, session), session);
+    while (session.missed) {
+      await session.load();
+      rows = select(on.rootOf(pstate, session), session);
+    }
+    on.job(() => {
+      for (const row of rows) {
+        tree.born();
+        resume(row);
+      }
+      tree.ended();
+    });
+  } catch (error) {
+    on.job(() => fail(error));
+  }
+}
+
+function append(on: LaterHost, event: Event, { tree, fail }: Omit<Outcome, "resume">, task: Task): void {
+  const { depot, record, level } = event.detail as DetailOf<"depot">;
+  if (typeof depot !== "number") throw notYet(`depots of other modules (${depot})`);
+  const bytes = encodeValue(record, on.host.classes);
+  const next = new Event("send", event.stage, task.id, event.vars);
+  next.tree = tree;
+  const go = () => {
+    if (event.stage >= 0) on.push(next);
+    else tree.ended();
+  };
+  on.host.appendRecord(task, depot, bytes, level, (error, _offset, _returns, failures) => {
+    const failed = error ?? failures?.get(0) ?? null;
+    if (level !== "none") on.job(() => (failed === null ? go() : fail(failed)));
+  });
+  if (level === "none") go();
+}
+
+function notYet(what: string): RamaError {
+  return new RamaError("NOT_ALLOWED_HERE", `${what} are not there yet`);
+}

@@ -1,0 +1,72 @@
+// How far a microbatch topology has come, on disk as progress states (task/turn-entry.ts, section 3). Written in the same turn as the PState changes that it tells of.
+//   of a source in a partition := version u8 (1) | first | next | attempted | end                              (varints)
+//     All records in [first, next) are committed. [next, end) is the slice of microbatch `attempted`, when that is the group's `attempted` too.
+//   of a task group, under its first task := version u8 (1) | committed | attempted | 0  or  prepared id | length, writes
+//     Microbatches up to `committed` are applied here. The slices of `attempted` have been chosen: it runs again with exactly those. Prepared: the writes
+//     of that microbatch are complete and durable here; the coordinator decides.
+import { RamaError } from "../../base/errors.ts";
+import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
+
+const VERSION = 1;
+
+export interface SliceState {
+  readonly first: number;
+  readonly next: number;
+  /** 0: none. */
+  readonly attempted: number;
+  readonly end: number;
+}
+
+export interface PreparedState {
+  readonly id: number;
+  readonly writes: Uint8Array;
+}
+
+export interface GroupState {
+  readonly committed: number;
+  readonly attempted: number;
+  readonly prepared: PreparedState | undefined;
+}
+
+export function encodeSlice({ first, next, attempted, end }: SliceState): Uint8Array {
+  const writer = new ByteWriter(24);
+  writer.u8(VERSION);
+  for (const each of [first, next, attempted, end]) writer.varint(each);
+  return writer.take();
+}
+
+export function decodeSlice(bytes: Uint8Array): SliceState {
+  const reader = readerOf(bytes);
+  return { first: reader.varint(), next: reader.varint(), attempted: reader.varint(), end: reader.varint() };
+}
+
+export function encodeGroup({ committed, attempted, prepared }: GroupState): Uint8Array {
+  const writer = new ByteWriter(32 + (prepared?.writes.length ?? 0));
+  writer.u8(VERSION);
+  writer.varint(committed);
+  writer.varint(attempted);
+  writer.varint(prepared?.id ?? 0);
+  if (prepared !== undefined) {
+    writer.varint(prepared.writes.length);
+    writer.raw(prepared.writes);
+  }
+  return writer.take();
+}
+
+export function decodeGroup(bytes: Uint8Array): GroupState {
+  const reader = readerOf(bytes);
+  const [committed, attempted, id] = [reader.varint(), reader.varint(), reader.varint()];
+  if (id === 0) return { committed, attempted, prepared: undefined };
+  const length = reader.varint();
+  const writes = bytes.slice(reader.pos, reader.pos + length);
+  return { committed, attempted, prepared: { id, writes } };
+}
+
+function readerOf(bytes: Uint8Array): ByteReader {
+  const reader = new ByteReader(bytes);
+  const version = reader.u8();
+  if (version === VERSION) return reader;
+  throw new RamaError("STORE_CORRUPT", `microbatch progress of version ${version} is not known to this release`, {
+    version,
+  });
+}

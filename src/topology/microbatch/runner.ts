@@ -1,0 +1,334 @@
+// Runs what a microbatch topology has waiting on one task group: records of slices, kept rows, events. Writes gather in the group's transaction until the
+// microbatch is committed; this is also what seals them, in the turn that says so.
+import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
+import type { PStateTransaction, SealedWrites } from "../../pstate/contract.ts";
+import { ByteWriter } from "../../base/value-bytes.ts";
+import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
+import { Event } from "../../task/event.ts";
+import { flexLatencyJobs, JobFifo } from "../../task/run-queue.ts";
+import type { RunContext } from "../../task/stage-context.ts";
+import type { Task } from "../../task/task.ts";
+import type { TaskGroup } from "../../task/task-group.ts";
+import type { RuntimeHost } from "../../task/topology-runtime.ts";
+import { SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
+import type { RunTree } from "../batch/phase-tree.ts";
+import { RunBatches } from "../batch/run-batches.ts";
+import type { MicrobatchTopology } from "./microbatch-topology.ts";
+import { encodeGroup, encodeSlice, type GroupState } from "./progress.ts";
+import type { SourceSlice } from "./slice.ts";
+
+/** Events of one run of the job: other work of the engine comes in between. */
+const eventsMax = 200;
+const readBytesMax = 256 * 1024;
+const tickRecord = Uint8Array.of(0);
+
+interface View {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Records of one slice on their way, or kept rows. One event of its tree. */
+export class ExplodeRun {
+  #views: readonly View[] = [];
+  #at = 0;
+  #offset: number;
+
+  constructor(
+    readonly tree: RunTree,
+    readonly stage: number,
+    readonly vars: readonly unknown[],
+    readonly task: Task,
+    readonly slice: SourceSlice | undefined,
+    readonly rows: readonly (readonly unknown[])[],
+    readonly decode: CompiledSource["decode"] | undefined,
+  ) {
+    this.#offset = slice?.next ?? 0;
+  }
+
+  /** Vars of the next row's stage; undefined at the end. */
+  next(): unknown[] | undefined {
+    if (this.slice === undefined) {
+      const row = this.rows[this.#at++];
+      return row === undefined ? undefined : [...this.vars, ...row];
+    }
+    const view = this.#nextView();
+    return view === undefined ? undefined : [...this.vars, ...this.decode!(view.bytes, view.start, view.end)];
+  }
+
+  #nextView(): View | undefined {
+    const { isTick, end, partition } = this.slice!;
+    if (this.#at === this.#views.length) {
+      if (this.#offset >= end) return undefined;
+      this.#at = 0;
+      this.#views = isTick
+        ? [{ offset: this.#offset, bytes: tickRecord, start: 0, end: 1 }]
+        : partition.read(this.#offset, end, readBytesMax);
+      // Tombstones only.
+      if (this.#views.length === 0) {
+        this.#offset = end;
+        return undefined;
+      }
+      this.#offset = this.#views[this.#views.length - 1]!.offset + 1;
+    }
+    return this.#views[this.#at++];
+  }
+
+  get offset(): number {
+    return this.#views[this.#at - 1]?.offset ?? 0;
+  }
+}
+
+export class MicrobatchRunner extends StageRunner {
+  /** What the flush writes. */
+  durable: GroupState = { committed: 0, attempted: 0, prepared: undefined };
+  state: GroupState = this.durable;
+  dirty = false;
+  readonly slices: SourceSlice[] = [];
+  readonly #batches: RunBatches;
+  readonly #waiting = new JobFifo<Event | ExplodeRun>();
+  #item: Event | ExplodeRun | undefined = undefined;
+  #queued = false;
+  /** Sealed and durable, not applied. */
+  #prepared: SealedWrites | undefined = undefined;
+  #sealing: "nothing" | "commit" | "prepare" | "apply" = "nothing";
+  readonly #changedSlices = new Set<SourceSlice>();
+  #stateChanged = false;
+  readonly #writer = new ByteWriter(256);
+
+  constructor(
+    readonly owner: MicrobatchTopology,
+    readonly host: RuntimeHost,
+    readonly group: TaskGroup,
+    readonly transaction: PStateTransaction,
+    topology: CompiledTopology,
+    x: RunContext,
+  ) {
+    super(topology, x);
+    this.#batches = new RunBatches(x, owner);
+    x.batch = this.#batches;
+    x.temporaries = (index, task) => this.#batches.current!.temporary(index, task);
+  }
+
+  push(item: Event | ExplodeRun): void {
+    this.#waiting.push(item);
+    if (this.#queued) return;
+    this.#queued = true;
+    this.host.loop.push(flexLatencyJobs, this);
+  }
+
+  run(): Promise<void> | undefined {
+    this.x.startedMs = this.host.env.monotonicMs();
+    if (this.isSuspended && !this.#step(this.goOn())) return this.load();
+    for (let left = eventsMax; left > 0; left--) {
+      const outcome = this.#next();
+      if (outcome === undefined) {
+        this.#queued = false;
+        return undefined;
+      }
+      if (!this.#step(outcome)) return this.load();
+    }
+    this.host.loop.push(flexLatencyJobs, this);
+    return undefined;
+  }
+
+  #next(): StageOutcome | undefined {
+    for (;;) {
+      this.#item ??= this.#waiting.shift();
+      const item = this.#item;
+      if (item === undefined) return undefined;
+      const tree = item.tree as RunTree;
+      if (tree.dead || !this.owner.runs(tree.run)) {
+        this.#item = undefined;
+        continue;
+      }
+      if (item instanceof Event) return this.#start(this.host.taskAt(item.task)!, tree, item.stage, item.vars);
+      let vars: unknown[] | undefined;
+      try {
+        vars = item.next();
+      } catch (error) {
+        this.x.begin();
+        return this.fail(error);
+      }
+      if (vars !== undefined) {
+        return this.#start(item.task, tree, item.stage, vars, item);
+      }
+      this.#item = undefined;
+      tree.ended();
+    }
+  }
+
+  #start(task: Task, tree: RunTree, stage: number, vars: unknown[], records?: ExplodeRun): StageOutcome {
+    this.x.enter(task);
+    this.#batches.current = tree.run;
+    const { note } = this.host.context;
+    note.topology(this.topology.index, task.id);
+    if (records?.slice !== undefined) note.record(records.slice.depot.index, task.id, records.offset);
+    return this.runStage(stage, vars);
+  }
+
+  /** False while the event is suspended. */
+  #step(outcome: StageOutcome): boolean {
+    if (outcome === "suspended") return false;
+    const item = this.#item!;
+    const tree = item.tree as RunTree;
+    if (outcome === "done" && this.x.out.length > 0) {
+      try {
+        for (const event of this.x.out) this.owner.consequence(event, tree);
+      } catch (error) {
+        this.fail(error);
+        outcome = "failed";
+      }
+    }
+    if (item instanceof Event || outcome === "failed") this.#item = undefined;
+    if (outcome === "failed") tree.failed(this.error);
+    else if (item instanceof Event) tree.ended();
+    return true;
+  }
+
+  // ---- steps of a microbatch on this group
+
+  /** Back to the last committed state; slices of `id` are fixed. */
+  prime(id: number): void {
+    if (this.state.prepared !== undefined) {
+      if (this.state.prepared.id < id) this.apply(this.state.prepared.id);
+      else this.#discardPrepared();
+    }
+    this.transaction.rollbackTo(0);
+    const { owner, host } = this;
+    const again = this.state.attempted === id;
+    const nowMs = host.env.monotonicMs();
+    let some = false;
+    for (const slice of this.slices) {
+      slice.choose(id, again, owner.recordsMaxOf(slice), nowMs, host.manualTicks);
+      if (slice.size === 0) continue;
+      some = true;
+      if (!again) this.#changedSlices.add(slice);
+    }
+    this.x.microbatchId = id;
+    if (again || !some) return;
+    this.#change({ ...this.state, attempted: id });
+  }
+
+  #change(state: GroupState): void {
+    this.state = state;
+    this.#stateChanged = true;
+    this.group.changedBy(this);
+  }
+
+  /** Sealed in this turn: changes and progress as one unit. */
+  commit(id: number): void {
+    this.#sealing = "commit";
+    this.#take();
+    this.#change({ committed: id, attempted: 0, prepared: undefined });
+  }
+
+  /** As `commit`, but nothing becomes visible before `apply`. */
+  prepareChanges(id: number): void {
+    this.#sealing = "prepare";
+    this.#change({ ...this.state, attempted: id, prepared: { id, writes: new Uint8Array(0) } });
+  }
+
+  /** The microbatch is decided. */
+  apply(id: number): void {
+    const { prepared } = this.state;
+    if (prepared?.id !== id) return;
+    this.#sealing = "apply";
+    this.#take();
+    const sealed = this.#prepared;
+    this.#prepared = undefined;
+    this.#applying = { writes: prepared.writes, apply: () => this.#makeVisible(sealed, prepared.writes) };
+    this.#change({ committed: id, attempted: 0, prepared: undefined });
+  }
+
+  #applying: { readonly writes: Uint8Array; readonly apply: () => void } | undefined = undefined;
+
+  #makeVisible(sealed: SealedWrites | undefined, writes: Uint8Array): void {
+    if (sealed !== undefined) sealed.apply();
+    else if (writes.length > 0) this.group.pstates.applyWrites(writes);
+  }
+
+  /** The slices of the microbatch are committed. */
+  #take(): void {
+    for (const slice of this.slices) {
+      const { size } = slice;
+      slice.commit();
+      if (size > 0) this.#changedSlices.add(slice);
+    }
+  }
+
+  /** What was prepared was not decided: it is as if it had never been. */
+  #discardPrepared(): void {
+    this.#prepared?.discard();
+    this.#prepared = undefined;
+    this.#change({ ...this.state, prepared: undefined });
+  }
+
+  /** Last microbatch whose changes are visible here, and records of this group processed by then. */
+  get visible(): [committed: number, processed: number] {
+    let processed = 0;
+    for (const { durable } of this.slices) processed += durable.next - durable.first;
+    return [this.durable.committed, processed];
+  }
+
+  collectProgress(): { sourceId: number; task: number; state: Uint8Array }[] {
+    const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
+    for (const slice of this.slices) {
+      if (!slice.dirty) continue;
+      slice.dirty = false;
+      changed.push({ sourceId: slice.id, task: slice.task.id, state: encodeSlice(slice.durable) });
+    }
+    if (this.dirty) changed.push({ sourceId: this.owner.id, task: this.group.id, state: encodeGroup(this.durable) });
+    this.dirty = false;
+    return changed;
+  }
+
+  markFresh(slice: SourceSlice): void {
+    this.#changedSlices.add(slice);
+    this.group.changedBy(this);
+  }
+
+  seal(entry: TurnEntry): void {
+    const sealing = this.#sealing;
+    this.#sealing = "nothing";
+    if (sealing === "commit") {
+      const sealed = this.transaction.seal();
+      if (sealed !== undefined) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
+    } else if (sealing === "prepare") {
+      this.#prepared = this.transaction.seal();
+      const { prepared } = this.state;
+      const writes = this.#prepared?.bytes ?? new Uint8Array(0);
+      this.state = { ...this.state, prepared: { id: prepared!.id, writes } };
+    } else if (sealing === "apply" && this.#applying !== undefined) {
+      const { writes, apply } = this.#applying;
+      this.#applying = undefined;
+      if (writes.length > 0) entry.add(SECTION_WRITES, writes, apply);
+    }
+    for (const slice of this.#changedSlices) {
+      const { state } = slice;
+      slice.fresh = false;
+      this.#addState(entry, slice.id, slice.task.id, encodeSlice(state), () => {
+        slice.durable = state;
+        slice.dirty = true;
+      });
+    }
+    this.#changedSlices.clear();
+    if (!this.#stateChanged) return;
+    this.#stateChanged = false;
+    const { state } = this;
+    this.#addState(entry, this.owner.id, this.group.id, encodeGroup(state), () => {
+      this.durable = state;
+      this.dirty = true;
+    });
+  }
+
+  #addState(entry: TurnEntry, id: number, task: number, state: Uint8Array, applied: () => void): void {
+    const writer = this.#writer;
+    writer.reset();
+    writer.varint(id);
+    writer.varint(task);
+    writer.raw(state);
+    entry.add(SECTION_PROGRESS_STATE, writer.take(), applied);
+  }
+}
