@@ -40,7 +40,11 @@ export function createPrint(stdout: Sink, stderr: Sink): Print {
 function renderTable(headings: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const texts = rows.map((row) => row.map((cell) => (typeof cell === "number" ? cell.toLocaleString("en-US") : cell)));
   const widths = headings.map((heading, i) => Math.max(heading.length, ...texts.map((row) => row[i]?.length ?? 0)));
-  const numeric = headings.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number"));
+  const numeric = headings.map(
+    (_, i) =>
+      rows.some((row) => typeof row[i] === "number") &&
+      rows.every((row) => row[i] === "" || typeof row[i] === "number"),
+  );
   const line = (cells: readonly string[]) =>
     `${cells.map((cell, i) => (numeric[i] ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!))).join("  ")}`.trimEnd();
   return `${[line(headings), line(widths.map((width) => "-".repeat(width))), ...texts.map(line)].join("\n")}\n`;

@@ -22,6 +22,19 @@ function build(): void {
   if (done.exitCode !== 0) throw new Error(`the release does not build:\n${done.stdout}${done.stderr}`);
 }
 
+/** Waits for what comes by itself. */
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`${what} did not come within ${timeoutMs} ms`);
+    await Bun.sleep(50);
+  }
+}
+
 export interface Unpacked extends AsyncDisposable {
   readonly home: string;
   readonly cluster: LocalCluster;

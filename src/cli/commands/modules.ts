@@ -226,23 +226,29 @@ function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer
       name,
       "records",
       count,
-      depotBytes.get(name)!,
+      size(depotBytes.get(name)!),
     ]),
     ...[...sum(pstates, (p) => p.entries ?? 0)].map(([name, count]) => [
       name,
       "entries",
       count,
-      pstateBytes.get(name)!,
+      size(pstateBytes.get(name)!),
     ]),
-    ...[...processed].map(([name, count]) => [name, `processed, ${failures.get(name)} failures`, count, 0]),
-    ["log", "", 0, all.reduce((bytes, engine) => bytes + engine.logBytes, 0)],
+    ...[...processed].map(([name, count]) => [name, `processed, ${failures.get(name)} failures`, count, ""]),
+    ["log", "", "", size(all.reduce((bytes, engine) => bytes + engine.logBytes, 0))],
   ];
-  print.table(["object", "", "count", "bytes"], rows);
+  print.table(["object", "", "count", "on disk"], rows);
   for (const { name, lastError, paused, pauseReason } of topologies) {
     if (paused) print.out(`${name} is PAUSED: ${pauseReason ?? "by pauseTopology"}; go on with: rama resumeTopology`);
     if (lastError) print.out(`${name}: ${lastError}`);
   }
   for (const engine of all) if (engine.failed) print.out(`engine stopped: ${engine.failed}`);
+}
+
+function size(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  const [unit, divisor] = bytes < 1e6 ? ["kB", 1e3] : bytes < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
+  return `${(bytes / (divisor as number)).toFixed(1)} ${unit}`;
 }
 
 export const taskGroupsStatus: Command = {
