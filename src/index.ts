@@ -8,7 +8,7 @@ export type { RamaCombinerAgg } from "./aggregators/combiners.ts";
 export { CompoundAgg } from "./aggregators/compound.ts";
 export { LimitAgg } from "./aggregators/limit.ts";
 export { type ErrorCode, errorTable, RamaError } from "./base/errors.ts";
-export type { RamaCustomSerialization } from "./base/values.ts";
+export type { RamaCustomSerialization, ValueInput, ValueOutput } from "./base/values.ts";
 // clients
 export type { AckReturns } from "./client/append-batch.ts";
 export type { ClusterClient } from "./client/cluster-client.ts";

@@ -13,9 +13,13 @@ export class MockOutputCollector implements OutputCollector {
 
   /** Runs a generator, a callback operation or a plain function with these arguments and returns the collector of its emits. */
   static run(fn: ((...args: any[]) => unknown) | Operation, ...args: unknown[]): MockOutputCollector {
-    const collector = new MockOutputCollector();
-    collector.#emits.push(...emissionsOf(fn, args));
-    return collector;
+    return new MockOutputCollector().run(fn, ...args);
+  }
+
+  /** The same into this collector. */
+  run(fn: ((...args: any[]) => unknown) | Operation, ...args: unknown[]): this {
+    this.#emits.push(...emissionsOf(fn, args));
+    return this;
   }
 
   emit(...fields: unknown[]): void {
