@@ -38,7 +38,7 @@ export type Action =
 
 /** Pause before start number n in a row (the first is 1), ms. */
 export function restartDelayMs(startsInARow: number): number {
-  return startsInARow <= 1 ? 0 : Math.min(30_000, 250 * 2 ** (startsInARow - 2));
+  return startsInARow <= 1 ? 0 : Math.min(10_000, 250 * 2 ** (startsInARow - 2));
 }
 
 export function reconcile(

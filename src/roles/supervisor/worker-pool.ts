@@ -28,7 +28,7 @@ interface PoolOptions {
 }
 
 /** A worker that has run for so long starts counting its starts anew. */
-const steadyMs = 60_000;
+const steadyMs = 3_000;
 
 export class WorkerPool {
   readonly #options: PoolOptions;
