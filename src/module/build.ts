@@ -2,6 +2,7 @@
 // `dataflow/compile.ts`.
 import { Agg } from "../aggregators/agg.ts";
 import { Aggregator } from "../aggregators/aggregator.ts";
+import { builderLine } from "../base/builder-line.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import { didYouMean } from "../base/nearest.ts";
 import type {
@@ -47,9 +48,14 @@ function runDefine(instance: RamaModule, draft: ModuleDraft, name: string): void
     if (returned instanceof Promise)
       throw new RamaError("BAD_MODULE", `define of ${name} is async: it must only describe the module`);
   } catch (error) {
-    if (error instanceof RamaError) throw error;
+    if (error instanceof RamaError) throw error.facts["line"] === undefined ? atItsLine(error) : error;
     throw new RamaError("BAD_MODULE", `define of ${name} threw: ${messageOf(error)}`, { module: name }, error);
   }
+}
+
+/** What a path, an aggregator or an option refuses knows no line: its stack does. */
+function atItsLine(error: RamaError): RamaError {
+  return declarationError(error.code, builderLine(error), error.message, error.facts);
 }
 
 function freeze(name: string, draft: ModuleDraft): ModuleDefinition {
