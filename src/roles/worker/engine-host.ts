@@ -39,14 +39,17 @@ export class EngineHost {
 
   static async open(options: EngineHostOptions): Promise<EngineHost> {
     const { env, transport, info, address, release, addressOf } = options;
+    let opened: Engine | undefined;
     const router = new EngineRouter({
       env,
       transport,
       release,
       moduleInstanceId: info.moduleInstanceId,
       addressOf,
+      onPeerBack: () => opened?.peerLost(),
     });
     const engine = await openEngine({ ...options, router });
+    opened = engine;
     const server = new EngineServer({ ...options, engine });
     try {
       return new EngineHost(env, engine, await server.listen(address), server, router);

@@ -1,0 +1,46 @@
+// A module over two worker processes, its records hopping between them: kill -9 of either one under load loses nothing and counts nothing twice.
+import { expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { RamaClusterManager } from "../../src/client.ts";
+import { unpackedRelease } from "./built-release.ts";
+import { Load } from "./load.ts";
+
+const hopModule = `
+import { Agg, CompoundAgg, Depot, PState, RamaModule } from "rama";
+export class HopModule extends RamaModule {
+  define(setup, topologies) {
+    setup.declareDepot("*events", Depot.random());
+    const s = topologies.stream("counts");
+    s.pstate("$$counts", PState.mapSchema(String, Number));
+    s.source("*events").out("*event").bind("*event", { userId: "*userId" })
+      .hashPartition("*userId")
+      .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
+  }
+}`;
+
+test("either of two workers is killed under load: every record that is stored is counted exactly once", async () => {
+  await using unpacked = unpackedRelease();
+  const { cluster, home } = unpacked;
+  await cluster.startAll();
+  writeFileSync(join(home, "hop.ts"), hopModule);
+  const size = ["--tasks", "8", "--threads", "4", "--workers", "2"];
+  const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "hop.ts", ...size);
+  expect(deployed).toMatchObject({ code: 0, err: "" });
+  expect(cluster.workerPids()).toHaveLength(2);
+  await using manager = await RamaClusterManager.open({
+    "conductor.host": "localhost",
+    "conductor.port": cluster.ports.conductor,
+  });
+  const load = new Load(manager, { module: "HopModule", tasks: 8, users: 23, ordered: false });
+  await load.progress(300);
+  for (let round = 0; round < 6; round++) {
+    process.kill(cluster.workerPids()[round % 2]!, "SIGKILL");
+    await load.progress(300);
+  }
+  for (const pid of cluster.workerPids()) process.kill(pid, "SIGKILL");
+  await load.progress(300);
+  await load.end();
+  await load.check();
+  expect(load.count).toBeGreaterThan(2000);
+}, 240_000);
