@@ -24,13 +24,14 @@ import { type BlockNode, builderError, type EachFn, nodeText, type NodeOf, type 
 import { type Pattern, patternVars } from "./patterns.ts";
 import { Resolver, type Surroundings } from "./resolve.ts";
 import { join, Scope } from "./scope.ts";
+import { BatchBuilder, type FlowParts } from "./batch/builder.ts";
 import { type BatchShape, batchShape } from "./batch.ts";
 import type { AggPlan } from "./aggregate-plan.ts";
 import { Ops } from "./ops.ts";
 import { checkKind, type ProgramKind } from "./where.ts";
 
 /** Where the next node is attached. */
-interface Place {
+export interface Place {
   readonly list: FlowNode[];
   readonly scope: Scope;
   /** The last partitioner on the way here. */
@@ -59,7 +60,7 @@ interface Loop {
 }
 
 /** Anchors are known within the block that names them: a topology, a loop's body, an atomic block. */
-interface Region {
+export interface Region {
   readonly anchors: Map<string, Place>;
   readonly loop: Loop | undefined;
 }
@@ -77,6 +78,9 @@ export class FlowBuilder {
   readonly #sources: FlowSource[] = [];
   readonly #phases: FlowPhase[] = [];
   readonly #exploded: Label[] = [];
+  readonly #kept = new Map<string, number>();
+  #temporaries = 0;
+  #sinks = 0;
   readonly #lines: { line: string; what: string }[] = [];
   readonly #lineIds = new Map<BlockNode, number>();
   #bindings = 0;
@@ -103,6 +107,9 @@ export class FlowBuilder {
   source(root: BlockRoot): void {
     const first = root.nodes[0] as NodeOf<"source">;
     const label = this.#stage("source", first);
+    // Temporary PStates are known within their source block.
+    if (this.kind === "microbatch") (this.around.temporaries as Map<string, number>).clear();
+    this.#kept.clear();
     label.params.push(this.#fresh("record"));
     this.#sources.push({ source: root.source!, label });
     const place = this.#valuePlace(first, label, Scope.empty, undefined);
@@ -233,7 +240,10 @@ export class FlowBuilder {
       const node = nodes[i]!;
       checkKind(node, this.kind, this.around.topology?.name);
       try {
-        if (node.kind === "loop") {
+        if (node.kind === "materialize") {
+          const out = nodes[i + 1]?.kind === "out" ? (nodes[++i] as NodeOf<"out">) : undefined;
+          place = this.#materialize(node, out, place);
+        } else if (node.kind === "loop") {
           const out = nodes[i + 1]?.kind === "out" ? (nodes[++i] as NodeOf<"out">) : undefined;
           place = this.#loop(node, out, place);
         } else {
@@ -278,6 +288,8 @@ export class FlowBuilder {
         );
         return this.#push(place, node, { kind: "atomic", body });
       }
+      case "materialize":
+        return this.#materialize(node, undefined, place);
       case "continueLoop":
       case "emitLoop":
         return this.#inLoop(node, place, region);
@@ -323,6 +335,12 @@ export class FlowBuilder {
         return this.#agg(node, place);
       case "localClear":
         return this.#push(place, node, { kind: "clear", state: this.#resolver.writable(node.pstate, scope, node) });
+      case "batchBlock":
+        return this.#batchBlock(node, place);
+      case "explodeMaterialized": {
+        const { index, fields } = this.#parts.kept(node.pstate, node);
+        return this.#rowsLater(place, node, fields, (resume) => ({ kind: "explodeKept", temporary: index, resume }));
+      }
       case "explodeMicrobatch":
         return this.#explode(node, place);
       case "invokeQuery": {
@@ -578,6 +596,86 @@ export class FlowBuilder {
     return this.#transform(node, node.pstate, toTransformSteps(node.agg), place);
   }
 
+  // ---- batch blocks (batch/builder.ts)
+
+  get #parts(): FlowParts {
+    return {
+      kind: this.kind,
+      name: this.around.topology?.name,
+      resolver: this.#resolver,
+      build: (nodes, start, region) => this.#build(nodes, start, region),
+      flow: (place, node, op) => this.#flow(place, node, op),
+      stage: (kind, node) => this.#stage(kind, node),
+      fresh: (name) => this.#fresh(name),
+      target: (node, place) => this.#target(node, place),
+      temporary: (name, node, fields) => this.#newTemporary(name, node, fields),
+      kept: (name, node) => {
+        const index = this.around.temporaries.get(name);
+        const fields = this.#kept.get(name);
+        if (index !== undefined && fields !== undefined) return { index, fields };
+        const hint = didYouMean(name, this.#kept.keys());
+        throw builderError("UNKNOWN_OBJECT", node, `no materialize before has kept rows in ${name}${hint}`, {
+          object: name,
+        });
+      },
+      nextSink: () => this.#sinks++,
+    };
+  }
+
+  #newTemporary(name: string, node: BlockNode, fields: number | undefined): number {
+    if (this.kind === "query" || this.kind === "detached") {
+      throw builderError("NOT_ALLOWED_HERE", node, `${name}: temporary PStates belong into microbatches`);
+    }
+    const declared = this.around.module?.pstates.some((each) => each.name === name);
+    if (declared || this.around.temporaries.has(name)) {
+      throw builderError("DUPLICATE_NAME", node, `there is a ${name} already`, { object: name });
+    }
+    const index = this.#temporaries++;
+    (this.around.temporaries as Map<string, number>).set(name, index);
+    if (fields !== undefined) this.#kept.set(name, fields);
+    return index;
+  }
+
+  #batchBlock(node: NodeOf<"batchBlock">, place: Place): Place {
+    const batch = new BatchBuilder(this.#parts, place.scope);
+    batch.block(node.block.nodes);
+    const resume = this.#stage("stage", node);
+    this.#flow(place, node, { kind: "batch", phases: batch.phases, resume });
+    return { list: resume.entry, scope: place.scope, partition: place.partition, dead: false, pending: undefined };
+  }
+
+  #materialize(node: NodeOf<"materialize">, out: NodeOf<"out"> | undefined, place: Place): Place {
+    const name = out?.vars[0];
+    if (out === undefined || out.vars.length !== 1 || !name!.startsWith("$$")) {
+      throw builderError(
+        "NOT_ALLOWED_HERE",
+        node,
+        'materialize(…) is followed by out("$$name"), where the rows are kept',
+      );
+    }
+    const temporary = this.#newTemporary(name!, out, node.vars.length);
+    const row = node.vars.map((each) => this.#resolver.var(each, place.scope, node));
+    return this.#push(place, node, { kind: "keep", temporary, row });
+  }
+
+  /** A node whose rows go on as later events. */
+  #rowsLater(place: Place, node: BlockNode, fields: number, op: (resume: Label) => FlowOp): Place {
+    const resume = this.#stage("stage", node);
+    this.#flow(place, node, op(resume));
+    for (let i = 0; i < fields; i++) resume.params.push(this.#fresh("field"));
+    const base: Place = {
+      list: resume.entry,
+      scope: place.scope,
+      partition: place.partition,
+      dead: false,
+      pending: undefined,
+    };
+    const bind = (bindings: readonly Binding[]) => {
+      resume.params.splice(0, resume.params.length, ...bindings);
+    };
+    return { ...base, pending: { node, fields, base, flow: undefined, declared: false, bind } };
+  }
+
   /** Each record of the microbatch's slice, wherever it lies. */
   #explode(node: NodeOf<"explodeMicrobatch">, place: Place): Place {
     const handle = this.#resolver.arg(node.microbatch, place.scope, node);
@@ -594,18 +692,26 @@ export class FlowBuilder {
   // ---- movement
 
   #partition(node: NodeOf<"partition">, place: Place): Place {
-    if (node.by === "path") return this.#toPartition(node, node.object!, node.steps!, place);
+    return this.#send(node, place, node.by, this.#target(node, place));
+  }
+
+  #target(node: NodeOf<"partition">, place: Place): SendTarget {
+    if (node.by === "path") return this.#partitionOf(node, node.object!, node.steps!, place);
     const one = node.object !== undefined && this.#resolver.isGlobal(node.object, place.scope, node);
     const args = this.#resolver.args(node.args, place.scope, node);
-    return this.#send(node, place, node.by, one && node.by !== "custom" ? onlyTask : sendTarget(node, args, one));
+    return one && node.by !== "custom" ? onlyTask : sendTarget(node, args, one);
   }
 
   /** To the partition where the path's leading key lives. */
   #toPartition(node: BlockNode, name: string, steps: Steps, place: Place): Place {
+    return this.#send(node, place, "path", this.#partitionOf(node, name, steps, place));
+  }
+
+  #partitionOf(node: BlockNode, name: string, steps: Steps, place: Place): SendTarget {
     const state = this.#resolver.state(name, place.scope, node);
     if (state.kind !== "pstate")
       throw builderError("NOT_ALLOWED_HERE", node, `${name} has no partitions to choose from`);
-    if (state.global) return this.#send(node, place, "path", onlyTask);
+    if (state.global) return onlyTask;
     const first = steps[0];
     if (first === undefined || first.nav !== "key") {
       throw builderError(
@@ -616,7 +722,7 @@ export class FlowBuilder {
       );
     }
     const key = this.#resolver.arg(first.args[0]!, place.scope, node);
-    return this.#send(node, place, "path", { kind: "path", pstate: state.index, key });
+    return { kind: "path", pstate: state.index, key };
   }
 
   #send(node: BlockNode, place: Place, by: PartitionBy, to: SendTarget): Place {

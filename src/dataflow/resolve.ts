@@ -55,6 +55,11 @@ export class Resolver {
     throw builderError("UNKNOWN_VAR", at, `${name} is not bound here${hint}`, { var: name });
   }
 
+  /** Names a task global, wherever it stands. */
+  isGlobalVar(name: string): boolean {
+    return (this.around.module?.globals ?? []).some((each) => each.name === name);
+  }
+
   path(steps: Steps, scope: Scope, at: At): FlowPath {
     return { steps, args: this.args(collectArgs(steps), scope, at) };
   }

@@ -38,7 +38,7 @@ function* applied(x: StageContext, unit: StateUnit, rows: readonly unknown[][]):
   if (capture === undefined) return [];
   const touched = new Map<string, unknown[]>();
   for (const args of rows) {
-    const keys = capture.keys.map((at) => args[at]);
+    const keys = capture.keys.map((at, i) => (at < 0 ? capture.constants[i] : args[at]));
     const text = keys.length === 0 ? "" : keyText(keys);
     if (!touched.has(text)) touched.set(text, keys);
   }

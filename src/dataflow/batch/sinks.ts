@@ -53,8 +53,9 @@ export interface StateUnit {
 
 /** Key paths touched, and the values there afterwards. */
 export interface CaptureUnit {
-  /** Places of the keys among the path's arguments. */
+  /** Places of the keys among the path's arguments; -1: the constant. */
   readonly keys: readonly number[];
+  readonly constants: readonly unknown[];
   /** Of the keys: the captured values. */
   readonly values: readonly CompiledSelectOne[];
 }
