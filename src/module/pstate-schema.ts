@@ -33,7 +33,7 @@ export class SubindexOptions implements SubindexOptionsNode {
   static readonly tracking = new SubindexOptions(true);
 }
 
-type SubindexArg = SubindexOptionsNode | { readonly sizeTracking?: boolean };
+type SubindexArg = SubindexOptionsNode | { readonly withoutSizeTracking?: boolean };
 
 /** A node that `.subindexed()` may be asked of. */
 export type Subindexable<T> = T & { subindexed(options?: SubindexArg): T };
@@ -83,8 +83,10 @@ function subindexable<T extends MapSchema | SetSchema | ListSchema>(node: T): Su
   const made = { ...node };
   Object.defineProperty(made, "subindexed", {
     enumerable: false,
-    value: (options: SubindexArg = SubindexOptions.tracking) =>
-      Object.freeze({ ...node, subindexed: Object.freeze({ sizeTracking: options.sizeTracking ?? true }) }),
+    value: (options: SubindexArg = SubindexOptions.tracking) => {
+      const sizeTracking = "sizeTracking" in options ? options.sizeTracking : options.withoutSizeTracking !== true;
+      return Object.freeze({ ...node, subindexed: Object.freeze({ sizeTracking }) });
+    },
   });
   return Object.freeze(made) as Subindexable<T>;
 }

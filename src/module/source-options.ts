@@ -1,4 +1,5 @@
-// Options of a topology's source. Static methods start them, chained ones refine; literals do as well: `{ retry: "none", sourceId: "b" }`.
+// Options of a topology's source. Static methods start them, chained ones refine; literals with the methods' names do as well:
+// `{ retryNone: true, sourceId: "b", startFromOffsetAgo: [10, "RECORDS"] }`.
 import { RamaError } from "../base/errors.ts";
 import type { SourceDefinition, StartFrom } from "./definition.ts";
 
@@ -28,7 +29,21 @@ export const OffsetAgo = Object.freeze({
   YEARS: "YEARS",
 } as const);
 
-export interface SourceSettings {
+/** Options as a literal: what the methods of that name take, `true` for those that take nothing. */
+export interface SourceLiteral {
+  readonly startFromBeginning?: boolean;
+  readonly startFromOffsetAfterTimestamp?: number | bigint;
+  readonly startFromOffsetAgo?: readonly [amount: number | bigint, unit: OffsetAgoUnit];
+  readonly sourceId?: string;
+}
+export interface StreamSourceLiteral extends SourceLiteral {
+  readonly retryIndividual?: boolean;
+  readonly retryAllAfter?: boolean;
+  readonly retryNone?: boolean;
+  readonly ackReturnAgg?: unknown;
+}
+
+interface SourceSettings {
   readonly startFrom?: StartFrom;
   readonly sourceId?: string;
   readonly retry?: SourceDefinition["retry"];
@@ -154,7 +169,7 @@ const microbatch = MicrobatchSourceOptions.none();
 
 /** What `source` was given, with the defaults filled in. */
 export function sourceSettings(
-  given: SourceOptions | SourceSettings | undefined,
+  given: SourceOptions | StreamSourceLiteral | undefined,
   kind: "stream" | "microbatch",
 ): Required<Omit<SourceSettings, "ackReturnAgg">> & { readonly ackReturnAgg?: unknown } {
   if (given instanceof SourceOptions && given instanceof StreamSourceOptions !== (kind === "stream")) {
@@ -163,10 +178,24 @@ export function sourceSettings(
       `a source of a ${kind} topology takes ${kind === "stream" ? "StreamSourceOptions" : "MicrobatchSourceOptions"}`,
     );
   }
-  const settings: SourceSettings = given instanceof SourceOptions ? given.settings : (given ?? {});
-  const known = ["startFrom", "sourceId", "retry", "ackReturnAgg"];
-  const unknown = Object.keys(settings).find((name) => !known.includes(name));
-  if (unknown !== undefined)
-    throw new RamaError("BAD_MODULE", `${unknown} is no option of a source; there are: ${known.join(", ")}`);
-  return { startFrom: { kind: "end" }, sourceId: "", retry: "individual", ...settings };
+  const options = given instanceof SourceOptions ? given : fromLiteral(given ?? {}, kind);
+  return { startFrom: { kind: "end" }, sourceId: "", retry: "individual", ...options.settings };
+}
+
+const literalNames = {
+  microbatch: ["startFromBeginning", "startFromOffsetAfterTimestamp", "startFromOffsetAgo", "sourceId"],
+  stream: ["retryIndividual", "retryAllAfter", "retryNone", "ackReturnAgg"],
+};
+
+function fromLiteral(literal: object, kind: "stream" | "microbatch"): SourceOptions {
+  const known = kind === "stream" ? [...literalNames.microbatch, ...literalNames.stream] : literalNames.microbatch;
+  let options: SourceOptions = kind === "stream" ? stream : microbatch;
+  for (const [name, value] of Object.entries(literal)) {
+    if (!known.includes(name))
+      throw new RamaError("BAD_MODULE", `${name} is no option of a source; there are: ${known.join(", ")}`);
+    if (value === undefined || value === false) continue;
+    const method = options[name as keyof SourceOptions] as unknown as (...args: unknown[]) => SourceOptions;
+    options = method.apply(options, value === true ? [] : name === "startFromOffsetAgo" ? value : [value]);
+  }
+  return options;
 }

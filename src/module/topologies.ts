@@ -15,7 +15,8 @@ import {
 import { type SchemaArg, topSchema } from "./pstate-schema.ts";
 import {
   type MicrobatchSourceOptions,
-  type SourceSettings,
+  type SourceLiteral,
+  type StreamSourceLiteral,
   type StreamSourceOptions,
   sourceSettings,
 } from "./source-options.ts";
@@ -97,7 +98,7 @@ export abstract class EtlTopology<Options> {
   }
 
   /** Opens the code that runs for the depot's records: `.out("*record")`, then any method of Block. */
-  source(depot: DepotVar, options?: Options | SourceSettings): Block {
+  source(depot: DepotVar, options?: Options): Block {
     return declared((line) => {
       if (!isValueVar(depot))
         throw new RamaError("BAD_MODULE", `source takes a depot such as "*orders", not ${String(depot)}`);
@@ -119,8 +120,8 @@ export abstract class EtlTopology<Options> {
   }
 }
 
-export class StreamTopology extends EtlTopology<StreamSourceOptions> {}
-export class MicrobatchTopology extends EtlTopology<MicrobatchSourceOptions> {}
+export class StreamTopology extends EtlTopology<StreamSourceOptions | StreamSourceLiteral> {}
+export class MicrobatchTopology extends EtlTopology<MicrobatchSourceOptions | SourceLiteral> {}
 
 /** `topologies.query("total", "*user")`, to be finished by `.out("*sum")`. */
 export class QueryDeclaration {

@@ -45,7 +45,7 @@ test("a definition holds what was declared, by index, frozen", () => {
     s.pstate("$$p", PState.mapSchema(Number, Number)).keyPartitioner(partitioner).makePrivate();
     s.pstate("$$sum", Number).global().initialValue(0);
     s.source("*a", StreamSourceOptions.retryAllAfter().startFromOffsetAgo(2, OffsetAgo.HOURS)).out("*r");
-    s.source("*a", { sourceId: "again", retry: "none" });
+    s.source("*a", { sourceId: "again", retryNone: true });
     const mb = topologies.microbatch("mb");
     mb.source("*tick", MicrobatchSourceOptions.startFromBeginning());
     topologies.query("q", "*x").out("*y").originPartition();

@@ -1,0 +1,239 @@
+// Rulings of the page on the TypeScript surface that no other file here holds: builders, options as literals, types.
+import { expect, test } from "bun:test";
+import {
+  Agg,
+  type Arg,
+  Block,
+  CompoundAgg,
+  Depot,
+  type DepotVar,
+  Helpers,
+  type ModuleInstanceInfo,
+  type OutputCollector,
+  Ops,
+  Path,
+  PState,
+  type PStateVar,
+  RamaError,
+  RamaModule,
+  type Setup,
+  StreamSourceOptions,
+  type TaskGlobalContext,
+  type TaskGlobalObject,
+  type Topologies,
+  type ValueVar,
+} from "rama";
+import * as helpers from "rama/helpers";
+import { InProcessCluster } from "rama/test";
+import { codeOf, moduleOf, rows } from "./observed.ts";
+
+test("a topology's source block grows with each call; blocks and paths do not", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Grows", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random());
+      const s = topologies.stream("s");
+      s.pstate("$$n", Number).global().initialValue(0);
+      const block = s.source("*d");
+      block.out("*x");
+      block.globalPartition();
+      block.agg("$$n", Agg.sum("*x"));
+    }),
+    { tasks: 2 },
+  );
+  await module.depot("*d").append(5);
+  expect(await module.pstate("$$n").selectOne(Path.stay())).toBe(5);
+});
+
+test("constants are copied and frozen", async () => {
+  const map = new Map([["a", [1]]]);
+  const block = Block.each(Ops.IDENTITY, map).out("*m");
+  map.set("b", [2]);
+  const [held] = (await rows(block, "*m")) as [Map<string, number[]>];
+  expect(held).toEqual(new Map([["a", [1]]]));
+  expect(() => held.set("z", [])).toThrow(TypeError);
+  expect(() => held.get("a")!.push(2)).toThrow(TypeError);
+});
+
+test("class instances are no constants of a module, classes are", async () => {
+  class Held {}
+  await using ipc = await InProcessCluster.create();
+  const launch = (name: string, value: unknown) =>
+    ipc.launchModule(
+      moduleOf(name, (_setup, topologies) => {
+        topologies.query("q").out("*x").each(Ops.IS_INSTANCE_OF, value, "s").out("*x").originPartition();
+      }),
+      { tasks: 1 },
+    );
+  expect(await codeOf(launch("Instances", new Held()))).toBe("BAD_CONSTANT");
+  expect(await (await launch("Classes", String)).query("q").invoke()).toBe(true);
+});
+
+test("every option class may be written as a literal", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Literals", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, PState.setSchema(Number).subindexed({ withoutSizeTracking: true })));
+      s.source("*d", { ackReturnAgg: Agg.sum, retryNone: true, startFromBeginning: true })
+        .out("*x")
+        .each(Ops.RANGE, 0, "*x")
+        .out("*i")
+        .localTransform("$$p", Path.key("k").voidSetElem().termVal("*i"))
+        .ackReturn("*i");
+      s.source("*d", { sourceId: "other", retryAllAfter: true })
+        .out("*x")
+        .localSelect("$$p", Path.key("k").sortedSetRangeFrom(0, { maxAmt: 2, excludeStart: true }), {
+          allowYield: true,
+        })
+        .out("*y");
+    }),
+    { tasks: 1 },
+  );
+  expect(await module.depot("*d").append(4)).toEqual({ s: 6 });
+  expect(await module.pstate("$$p").selectOne(Path.key("k").view(Ops.SIZE))).toBe(4);
+});
+
+test("allowYield reads all rows of a large structure", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Yielding", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, PState.mapSchema(Number, Number).subindexed())).global();
+      s.source("*d")
+        .out("*n")
+        .each(Ops.RANGE, 0, "*n")
+        .out("*i")
+        .localTransform("$$p", Path.key("k", "*i").termVal("*i"));
+      topologies
+        .query("sum")
+        .out("*r")
+        .globalPartition()
+        .localSelect("$$p", Path.key("k").subselect(Path.mapVals()).view(Ops.SUM), { allowYield: true })
+        .out("*r")
+        .originPartition();
+    }),
+    { tasks: 1 },
+  );
+  await module.depot("*d").append(2000);
+  expect(await module.query("sum").invoke()).toBe((2000 * 1999) / 2);
+});
+
+test("maps that reach user code are ordinary; Helpers.get looks up by value", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("ByValue", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, PState.mapSchema(Array, Number))).global();
+      s.source("*d")
+        .out("*key")
+        .compoundAgg("$$p", CompoundAgg.map("m", CompoundAgg.map("*key", Agg.count())))
+        .localSelect("$$p", Path.key("m"))
+        .out("*m")
+        .each((m: Map<unknown, number>, key: unknown) => Helpers.get(m, key), "*m", "*key")
+        .out("*count")
+        .ackReturn("*count");
+    }),
+    { tasks: 1 },
+  );
+  expect(await module.depot("*d").append(["a", 1])).toEqual({ s: 1 });
+  expect(await module.depot("*d").append(["a", 1])).toEqual({ s: 2 });
+});
+
+test("rama/helpers holds field access and clocks, and TopologyUtils the same", async () => {
+  const { TopologyUtils, startSimTime, advanceSimTime, currentTimeMillis, getFieldByName } = helpers;
+  expect(Object.keys(TopologyUtils).sort()).toEqual([
+    "advanceSimTime",
+    "currentTimeMillis",
+    "extractFields",
+    "getFieldByName",
+    "startSimTime",
+  ]);
+  expect(getFieldByName({ a: 1 }, "a")).toBe(1);
+  expect(getFieldByName(new Map([["a", 2]]), "a")).toBe(2);
+  expect(await codeOf(() => getFieldByName({}, "a"))).toBe("FIELD_MISSING");
+  {
+    using _sim = startSimTime();
+    expect(currentTimeMillis()).toBe(0);
+    advanceSimTime(50);
+    expect(TopologyUtils.currentTimeMillis()).toBe(50);
+  }
+  expect(currentTimeMillis()).toBeGreaterThan(1e12);
+});
+
+test("a depot may be hashed by a function of the helpers", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("ByFunction", (setup) => {
+      setup.declareDepot(
+        "*d",
+        Depot.hashBy((record: unknown) => helpers.getFieldByName(record, "id")),
+      );
+    }),
+    { tasks: 4 },
+  );
+  const [zero, , , three] = Helpers.genHashingIndexKeys(4);
+  await module.depot("*d").append({ id: three });
+  await module.depot("*d").append({ id: zero });
+  expect((await module.depot("*d").getPartitionInfo(3)).endOffset).toBe(1);
+  expect((await module.depot("*d").getPartitionInfo(0)).endOffset).toBe(1);
+});
+
+test("errors of the public surface: code, advice, retryable", async () => {
+  const error = new RamaError("OVERLOADED", "message");
+  expect([error.name, error.code, error.retryable, typeof error.advice]).toEqual([
+    "RamaError",
+    "OVERLOADED",
+    true,
+    "string",
+  ]);
+});
+
+// What follows is checked by the type checker: exported types, and vars of the wrong kind.
+export function typesOnly(setup: Setup, topologies: Topologies, collector: OutputCollector): void {
+  const value: ValueVar = "*a";
+  const pstate: PStateVar = "$$a";
+  const depot: DepotVar = "*d";
+  const arg: Arg = Helpers.genVar();
+  setup.declareDepot(depot, Depot.random());
+  // @ts-expect-error a depot is named with a star
+  setup.declareDepot("d", Depot.random());
+  // @ts-expect-error a PState is named with two dollars
+  topologies.stream("s").pstate("*p", Number);
+  // @ts-expect-error out binds vars
+  Block.each(Ops.IDENTITY, arg).out("x");
+  // @ts-expect-error localTransform takes a PState
+  Block.localTransform("*p", Path.termVal(1));
+  collector.emit(value, pstate);
+  collector.emitStream("s", 1);
+}
+
+export class Holder implements TaskGlobalObject {
+  info: ModuleInstanceInfo | undefined;
+  prepareForTask(_taskId: number, context: TaskGlobalContext): void {
+    this.info = context.getModuleInstanceInfo();
+  }
+}
+
+export class TypedModule extends RamaModule {
+  define(setup: Setup, topologies: Topologies): void {
+    setup.declareObject("*holder", () => new Holder());
+    const s = topologies.stream("s");
+    s.pstate("$$a", PState.mapSchema(String, BigInt));
+    s.pstate("$$b", PState.mapSchema(Date, PState.listSchema(Boolean).subindexed()));
+    s.pstate(
+      "$$c",
+      PState.mapSchema(Uint8Array, PState.fixedKeysSchema({ a: Object, b: Map, c: Set, d: Array, e: Holder })),
+    );
+    setup.declareDepot("*d", Depot.hashBy("id"));
+    s.source("*d", StreamSourceOptions.startFromBeginning().retryNone()).out(["*a", { b: "*b" }]);
+  }
+}
+
+test("the module that checks types also launches", async () => {
+  await using ipc = await InProcessCluster.create();
+  expect((await ipc.launchModule(TypedModule, { tasks: 2 })).name).toBe("TypedModule");
+});
