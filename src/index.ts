@@ -47,7 +47,7 @@ export { Depot } from "./module/depot-partitioning.ts";
 export { PState, SubindexOptions } from "./module/pstate-schema.ts";
 export { RamaModule } from "./module/module.ts";
 export type { Setup } from "./module/setup.ts";
-export type { Topologies } from "./module/topologies.ts";
+export type { MicrobatchTopology, StreamTopology, Topologies } from "./module/topologies.ts";
 export { MicrobatchSourceOptions, OffsetAgo, StreamSourceOptions } from "./module/source-options.ts";
 export type { ModuleInstanceInfo } from "./module/definition.ts";
 export {
@@ -63,6 +63,7 @@ export { Path } from "./paths/path.ts";
 export { SortedRangeFromOptions, SortedRangeOptions, SortedRangeToOptions } from "./paths/range-options.ts";
 export { AckLevel } from "./protocol/ack-level.ts";
 // task globals
+export { TaskThreadManagedResource, WorkerManagedResource } from "./task/managed-resources.ts";
 export type {
   LogThrottler,
   TaskGlobalContext,

@@ -3,6 +3,7 @@
 import type { Env, Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
+import { SharedResources, shareResources } from "./managed-resources.ts";
 import type { Task } from "./task.ts";
 
 export interface TaskGlobalContext {
@@ -54,6 +55,7 @@ export class TaskGlobals {
   readonly #options: TaskGlobalsOptions;
   readonly #made: { readonly name: string; readonly methods: TaskGlobalMethods }[] = [];
   readonly #timers = new Set<Timer>();
+  readonly #resources = new SharedResources();
   #closed = false;
 
   constructor(options: TaskGlobalsOptions) {
@@ -96,7 +98,7 @@ export class TaskGlobals {
 
   #context(name: string, task: Task): TaskGlobalContext {
     const { info, tasksOfGroup, clusterRetriever, env, replicaId } = this.#options;
-    return {
+    const context: TaskGlobalContext = {
       getModuleInstanceInfo: () => info,
       getTaskGroup: () => [...tasksOfGroup(task.group)],
       getReplicaId: () => replicaId,
@@ -107,6 +109,8 @@ export class TaskGlobals {
       },
       getLogThrottler: () => throttler(env),
     };
+    shareResources(context, this.#resources, `thread ${task.group}`);
+    return context;
   }
 
   #tickEvery(name: string, methods: TaskGlobalMethods, ms: number): void {

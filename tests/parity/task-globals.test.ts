@@ -10,6 +10,8 @@ import {
   StreamSourceOptions,
   type TaskGlobalContext,
   type TaskGlobalObject,
+  TaskThreadManagedResource,
+  WorkerManagedResource,
 } from "rama";
 import { InProcessCluster } from "rama/test";
 import { codeOf, errorOf, moduleOf } from "./observed.ts";
@@ -130,6 +132,48 @@ test("an object with tick is called at its period between events", async () => {
   );
   await three;
   expect(ticks).toBeGreaterThanOrEqual(3);
+});
+
+test("resources are shared per worker and per thread, and closed by the last user", async () => {
+  const made: string[] = [];
+  const closed: string[] = [];
+  class Client {
+    constructor(readonly name: string) {
+      made.push(name);
+    }
+    close() {
+      closed.push(this.name);
+    }
+  }
+  class Holder implements TaskGlobalObject {
+    worker!: WorkerManagedResource<Client>;
+    thread!: TaskThreadManagedResource<Client>;
+    prepareForTask(_taskId: number, context: TaskGlobalContext) {
+      this.worker = new WorkerManagedResource("client", context, () => new Client("worker"));
+      this.thread = new TaskThreadManagedResource("client", context, () => new Client("thread"));
+    }
+    async close() {
+      await this.worker.close();
+      await this.thread.close();
+    }
+  }
+  const ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Shared", (setup, topologies) => {
+      setup.declareObject("*holder", () => new Holder());
+      topologies
+        .query("name")
+        .out("*r")
+        .each((holder: Holder) => [holder.worker.getResource().name, holder.thread.getResource().name], "*holder")
+        .out("*r")
+        .originPartition();
+    }),
+    { tasks: 8, threads: 4, workers: 2 },
+  );
+  expect(await module.query("name").invoke()).toEqual(["worker", "thread"]);
+  expect(made.sort()).toEqual(["thread", "thread", "thread", "thread", "worker", "worker"]);
+  await ipc.close();
+  expect(closed.sort()).toEqual(made);
 });
 
 test("eachAsync suspends the event and goes on on the same task with the value", async () => {
