@@ -32,7 +32,7 @@ export function defineModule(module: (new () => RamaModule) | RamaModule): Modul
     throw new RamaError("BAD_MODULE", "a module is a class that extends RamaModule");
   const draft = new ModuleDraft();
   const name = instance.getModuleName();
-  if (typeof name !== "string" || name === "" || /[\s/]/.test(name)) {
+  if (typeof name !== "string" || name === "" || /\s|^\/|\/$/.test(name)) {
     throw new RamaError(
       "BAD_MODULE",
       `${JSON.stringify(name)} is no name of a module: give the class a name, or override getModuleName()`,
