@@ -1,7 +1,7 @@
 // The table of commands: `rama help`, `--help`, docs/cli.md, completion and dispatch come from here.
 import { nearest } from "../base/nearest.ts";
 import type { Command } from "./command.ts";
-import { append, select } from "./commands/data.ts";
+import { append, query, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
 import { deploy, destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
@@ -55,6 +55,7 @@ export const commands: readonly Command[] = [
   resumeTopology,
   append,
   select,
+  query,
   init,
   dev,
   bundle,

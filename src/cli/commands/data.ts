@@ -264,3 +264,30 @@ export const select: Command = {
     });
   },
 };
+
+export const query: Command = {
+  name: "query",
+  group: "Data",
+  summary: "Invoke a query topology and print its result.",
+  positionals: [
+    { name: "module", help: "The module's name." },
+    { name: "query", help: "The query topology's name." },
+    { name: "args", help: "A JSON list of its arguments; none when left out.", optional: true },
+  ],
+  options: [internalHostnames],
+  data: true,
+  example: "rama query FlightsModule worstDays '[\"ORD\", 3]'",
+  async run(context) {
+    const { parsed, print } = context;
+    const [moduleName, queryName, text] = parsed.positionals;
+    const args = text === undefined ? [] : parsedJson(text, "the arguments");
+    if (!Array.isArray(args))
+      throw new RamaError("BAD_ARGUMENTS", "the arguments must be a JSON list, as in '[\"ORD\", 3]'", { text });
+    return withCluster(context, async (cluster) => {
+      const result = jsonOf(await cluster.clusterQuery(moduleName!, queryName!).invoke(...args));
+      if (parsed.json) print.json(result);
+      else print.out(JSON.stringify(result));
+      return 0;
+    });
+  },
+};
