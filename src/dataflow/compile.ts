@@ -47,10 +47,9 @@ function compileTopology(
   );
   const compiled: CompiledTopology = { index, name, kind, stages, sources, exploded, lines: program.lines, sourceText };
   if (kind !== "query") return Object.freeze(compiled);
-  const phases = program.phases.map(({ label, on }) => Object.freeze({ stage: label.stage!, on }));
   return Object.freeze({
     ...compiled,
-    query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs), phases },
+    query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs) },
   });
 }
 

@@ -118,11 +118,6 @@ export interface CompiledTopology {
       | { readonly kind: "hashInput"; readonly input: number }
       | { readonly kind: "task"; readonly task: number }
       | { readonly kind: "any" };
-    /**
-     * Aggregating queries: each time that all events of the invoke have ended, the next phase begins: its stage runs once on each of these tasks, with the
-     * arguments of the invoke as vars. The answer is due when the events of the last phase have ended.
-     */
-    readonly phases?: readonly { readonly stage: number; readonly on: "origin" | "zero" | "all" }[];
   };
 }
 

@@ -69,25 +69,6 @@ function emitOp(e: Emitter, node: FlowNode, spot: Spot) {
     case "clear":
       code.line(clearSource(op.state));
       return e.list(node.next, spot);
-    case "aggregate": {
-      const inputs = op.inputs.map((args) => `[${e.values(args, spot).join(", ")}]`).join(", ");
-      const keys = `[${e.values(op.keys, spot).join(", ")}]`;
-      code.line(`R.aggregate(x.temporary(${op.temporary}), ${e.constants.name(op.plan)}, ${keys}, [${inputs}]);`);
-      return;
-    }
-    case "aggregated": {
-      const row = e.name();
-      const rows = `R.aggregatedRows(x.temporary(${op.temporary}), ${e.constants.name(op.plan)})`;
-      return e.block(
-        `for (const ${row} of ${rows})`,
-        spot,
-        (inner) => {
-          fields(e, row, node.outs ?? [], inner);
-          e.list(node.next, inner);
-        },
-        false,
-      );
-    }
     case "split":
       return split(e, op, spot);
     case "goto": {

@@ -12,7 +12,6 @@ import type {
   FlowNode,
   FlowOp,
   FlowPattern,
-  FlowPhase,
   FlowProgram,
   FlowSource,
   Label,
@@ -24,10 +23,7 @@ import { type BlockNode, builderError, type EachFn, nodeText, type NodeOf, type 
 import { type Pattern, patternVars } from "./patterns.ts";
 import { Resolver, type Surroundings } from "./resolve.ts";
 import { join, Scope } from "./scope.ts";
-import { BatchBuilder, type FlowParts } from "./batch/builder.ts";
-import { type BatchShape, batchShape } from "./batch.ts";
-import type { AggPlan } from "./aggregate-plan.ts";
-import { Ops } from "./ops.ts";
+import { BatchBuilder, type FlowParts, needsPhases } from "./batch/builder.ts";
 import { checkKind, type ProgramKind } from "./where.ts";
 
 /** Where the next node is attached. */
@@ -76,7 +72,6 @@ export class FlowBuilder {
   readonly #labels: Label[] = [];
   readonly #stages: Label[] = [];
   readonly #sources: FlowSource[] = [];
-  readonly #phases: FlowPhase[] = [];
   readonly #exploded: Label[] = [];
   readonly #kept = new Map<string, number>();
   #temporaries = 0;
@@ -97,7 +92,6 @@ export class FlowBuilder {
       labels: this.#labels,
       stages: this.#stages,
       sources: this.#sources,
-      phases: this.#phases,
       exploded: this.#exploded,
       lines: this.#lines,
     };
@@ -118,9 +112,16 @@ export class FlowBuilder {
 
   /** A query: inputs, code, result. */
   query(nodes: readonly BlockNode[], output: string): void {
-    const first = nodes[0] as NodeOf<"inputs">;
-    const end = this.#batch(nodes.slice(1), this.#inputsPlace(first));
+    const body = nodes.slice(1);
+    const start = this.#inputsPlace(nodes[0]!);
     const last = nodes[nodes.length - 1]!;
+    let end: Place;
+    if (!needsPhases(body)) end = this.#build(body, start, { anchors: new Map(), loop: undefined });
+    else {
+      const batch = new BatchBuilder(this.#parts, start.scope);
+      end = batch.block(body)!;
+      this.#flow(start, last, { kind: "batch", phases: batch.phases, resume: undefined });
+    }
     if (end.partition !== "origin") {
       throw builderError(
         "NO_FINAL_ORIGIN",
@@ -130,7 +131,7 @@ export class FlowBuilder {
     }
     const result = end.scope.lookup(output);
     if (result === undefined) {
-      const hint = didYouMean(output, end.scope.names());
+      const hint = didYouMean(output, end.scope.shownNames());
       throw builderError("UNKNOWN_VAR", last, `the output ${output} of the query is not bound at its end${hint}`, {
         var: output,
       });
@@ -138,7 +139,6 @@ export class FlowBuilder {
     this.#push(end, last, { kind: "result", value: { kind: "var", binding: result } });
   }
 
-  /** Where a phase of a query begins: nothing is known there but the inputs. */
   #inputsPlace(node: BlockNode): Place {
     const label = this.#stage("source", node);
     let scope = Scope.empty;
@@ -161,75 +161,6 @@ export class FlowBuilder {
       pending: undefined,
     };
     this.#build(nodes, start, { anchors: new Map(), loop: undefined });
-  }
-
-  // ---- batches: the body of a query, sub-batches
-
-  #batch(nodes: readonly BlockNode[], start: Place): Place {
-    const { subBatch, preAgg, groupBy, aggs, postAgg } = batchShape(nodes);
-    const begin = subBatch === undefined ? start : this.#subBatch(subBatch, start);
-    const pre = this.#build(preAgg, begin, { anchors: new Map(), loop: undefined });
-    if (aggs.length === 0) return pre;
-    const node = groupBy ?? aggs[0]!.node;
-    const at = groupBy === undefined ? pre : this.#toGroup(groupBy, pre);
-    if (at.partition === undefined) {
-      throw builderError(
-        "NOT_ALLOWED_HERE",
-        node,
-        `${nodeText(node)} needs a partitioner before it, which tells where to aggregate`,
-      );
-    }
-    const temporary = 1 + this.#phases.length;
-    const plan: AggPlan = { keys: groupBy?.keys.length ?? 0, items: aggs.map(({ item }) => item) };
-    const keys = (groupBy?.keys ?? []).map((name) => this.#resolver.var(name, at.scope, node));
-    const inputs = aggs.map((each) => this.#resolver.args(each.inputs, at.scope, each.node));
-    this.#push(at, node, { kind: "aggregate", temporary, plan, keys, inputs });
-    const names = [
-      ...(groupBy?.keys ?? []),
-      ...aggs.flatMap(({ outs, item }) => Array.from({ length: item.fields }, (_, i) => outs[i])),
-    ];
-    return this.#build(postAgg, this.#phase(node, at, { kind: "aggregated", temporary, plan }, names), {
-      anchors: new Map(),
-      loop: undefined,
-    });
-  }
-
-  /** What follows an aggregation, once all that was before has ended; fields without a name are not bound. */
-  #phase(node: BlockNode, before: Place, op: FlowOp, names: readonly (string | undefined)[]): Place {
-    const start = this.#inputsPlace(node);
-    const label = this.#labels[this.#labels.length - 1]!;
-    const on = before.partition === "origin" ? "origin" : before.partition === "global" ? "zero" : "all";
-    this.#phases.push({ label, on });
-    const flow = this.#flow(start, node, op);
-    const outs = names.map((name) => this.#fresh(name ?? "unused"));
-    flow.outs = outs;
-    const scope = outs.reduce((all, each, i) => (names[i] === undefined ? all : all.with(each)), start.scope);
-    return { list: flow.next, scope, partition: before.partition, dead: false, pending: undefined };
-  }
-
-  /** To the task of the group: like hashPartition of the key, or of the tuple of keys. */
-  #toGroup(node: NodeOf<"groupBy">, place: Place): Place {
-    const keys = node.keys.map((name) => this.#resolver.var(name, place.scope, node));
-    const key: FlowArg = keys.length === 1 ? keys[0]! : { kind: "expr", op: Ops.TUPLE, args: keys };
-    return this.#send(node, place, "hash", { kind: "hash", key });
-  }
-
-  /** The rows of a sub-batch are where this batch begins. */
-  #subBatch({ node, outs }: NonNullable<BatchShape["subBatch"]>, start: Place): Place {
-    const end = this.#batch(node.block.nodes, start);
-    let scope = Scope.empty;
-    for (const name of this.around.topology!.inputs) scope = scope.with(end.scope.lookup(name)!);
-    let { list } = end;
-    node.vars.forEach((name, i) => {
-      const value = this.#resolver.var(name, end.scope, node);
-      const flow = this.#flow({ ...end, list }, node, { kind: "call", fn: Ops.IDENTITY, args: [value] });
-      list = flow.next;
-      const out = outs[i];
-      if (out === undefined) return;
-      flow.outs = [this.#fresh(out)];
-      scope = scope.with(flow.outs[0]!);
-    });
-    return { list, scope, partition: undefined, dead: end.dead, pending: undefined };
   }
 
   // ---- nodes in order
@@ -358,7 +289,11 @@ export class FlowBuilder {
         );
       }
       default:
-        throw builderError("NOT_ALLOWED_HERE", node, `${nodeText(node)} ${elsewhere(node)}`);
+        throw builderError(
+          "NOT_ALLOWED_HERE",
+          node,
+          `${nodeText(node)} belongs into a batch block, not into a branch of it`,
+        );
     }
   }
 
@@ -801,13 +736,6 @@ export class FlowBuilder {
     const id = this.#bindings++;
     return { id, name, js: `${name.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_/, "") || "v"}_${id}` };
   }
-}
-
-function elsewhere(node: BlockNode): string {
-  if (node.kind === "subBatch" || node.kind === "freshBatchSource") {
-    return "would be another source of the batch: batches with several sources, which join them, are not there yet";
-  }
-  return "belongs to the aggregation of a batch block, not into a branch of it";
 }
 
 const onlyTask: SendTarget = { kind: "task", task: { kind: "const", value: 0 } };

@@ -3,7 +3,6 @@
 import type { Callable } from "../paths/arg.ts";
 import type { Steps } from "../paths/spec.ts";
 import type { SchemaNode } from "../module/schema.ts";
-import type { AggPlan } from "./aggregate-plan.ts";
 import type { AckLevelName } from "./compiled.ts";
 import { type BatchFlowOp, batchArgs, batchLabels, isBatchOp } from "./batch/flow.ts";
 import type { Operation } from "./emission.ts";
@@ -97,15 +96,6 @@ export type FlowOp =
     }
   | { readonly kind: "goto"; readonly label: Label; readonly args: readonly FlowArg[] }
   | { readonly kind: "atomic"; readonly body: readonly FlowNode[] }
-  // Batches: rows go into the task's states (temporary state by index); the next phase begins with the rows made of them.
-  | {
-      readonly kind: "aggregate";
-      readonly temporary: number;
-      readonly plan: AggPlan;
-      readonly keys: readonly FlowArg[];
-      readonly inputs: readonly (readonly FlowArg[])[];
-    }
-  | { readonly kind: "aggregated"; readonly temporary: number; readonly plan: AggPlan }
   // Boundaries: what follows stands under `resume`.
   | { readonly kind: "send"; readonly to: SendTarget; readonly resume: Label }
   | { readonly kind: "overtime"; readonly resume: Label }
@@ -157,12 +147,6 @@ export interface FlowNode {
   readonly next: FlowNode[];
 }
 
-/** Code that begins when all that was before has ended, on these tasks. */
-export interface FlowPhase {
-  readonly label: Label;
-  readonly on: "origin" | "zero" | "all";
-}
-
 export interface FlowSource {
   readonly source: number;
   readonly label: Label;
@@ -176,7 +160,6 @@ export interface FlowProgram {
   readonly sources: readonly FlowSource[];
   /** Stages that take a record of a microbatch as their first parameter. */
   readonly exploded: readonly Label[];
-  readonly phases: readonly FlowPhase[];
   readonly lines: readonly { readonly line: string; readonly what: string }[];
 }
 
@@ -222,8 +205,6 @@ export function argsOf(op: FlowOp): readonly FlowArg[] {
       return op.args;
     case "append":
       return [op.record];
-    case "aggregate":
-      return [...op.keys, ...op.inputs.flat()];
     case "send":
       return targetArgs(op.to);
     default:

@@ -51,7 +51,7 @@ export class Resolver {
     const globals = this.around.module?.globals ?? [];
     const global = globals.find((each) => each.name === name);
     if (global !== undefined) return { kind: "global", index: global.index };
-    const hint = didYouMean(name, [...scope.names(), ...globals.map((each) => each.name)]);
+    const hint = didYouMean(name, [...scope.shownNames(), ...globals.map((each) => each.name)]);
     throw builderError("UNKNOWN_VAR", at, `${name} is not bound here${hint}`, { var: name });
   }
 

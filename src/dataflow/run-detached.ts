@@ -3,6 +3,7 @@
 import { RamaError } from "../base/errors.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import { ReadSession } from "../paths/indexed.ts";
+import { LocalBatches } from "./batch/local-batches.ts";
 import type { StageContext } from "./compiled.ts";
 import { Emitter } from "./emit.ts";
 import { FlowBuilder } from "./flow-builder.ts";
@@ -42,7 +43,7 @@ export async function runDetached(nodes: readonly BlockNode[]): Promise<void> {
       else for (const _ of stage.run(context, next.vars)) await context.session.load();
     } else if (context.promises.size > 0) {
       await Promise.race(context.promises);
-    } else {
+    } else if (!context.batch.advance()) {
       return;
     }
   }
@@ -69,6 +70,7 @@ class DetachedContext implements StageContext {
   readonly session = new ReadSession();
   at = -1;
   readonly waiting: Waiting[] = [];
+  readonly batch: LocalBatches = new LocalBatches(this);
   readonly promises = new Set<Promise<void>>();
 
   random(): number {
@@ -84,6 +86,9 @@ class DetachedContext implements StageContext {
     return false;
   }
   defer(stage: number, vars: unknown[]): void {
+    this.waiting.push({ stage, vars });
+  }
+  push(stage: number, _task: number, vars: unknown[]): void {
     this.waiting.push({ stage, vars });
   }
   awaitPromise(stage: number, vars: unknown[], promise: Promise<unknown>): void {

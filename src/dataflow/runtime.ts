@@ -7,7 +7,6 @@ import { compileSelect, compileTransform } from "../paths/compile.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { SchemaHint, Steps } from "../paths/spec.ts";
 import type { StageContext } from "./compiled.ts";
-import { aggregate, aggregatedRows } from "./aggregate-plan.ts";
 import { asEmission, Emission, emissionsOf, isGeneratorFunction, isOperation } from "./emission.ts";
 import { Ops } from "./ops.ts";
 
@@ -33,8 +32,6 @@ type Evaluate = (root: unknown, args: readonly unknown[], session: ReadSession) 
 export const runtime = {
   taskOf,
   missed,
-  aggregate,
-  aggregatedRows,
   Emission,
 
   /** Runs a suspending function, and whatever it ends in. */

@@ -26,6 +26,11 @@ export class Scope {
     return undefined;
   }
 
+  /** What an author may have meant: without hidden vars. */
+  shownNames(): string[] {
+    return this.names().filter((name) => !name.startsWith("@"));
+  }
+
   names(): string[] {
     const names = new Set<string>();
     for (let at: Scope | undefined = this; at !== undefined; at = at.parent) {

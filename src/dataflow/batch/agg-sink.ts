@@ -56,11 +56,26 @@ export function aggContent(
   };
   for (const part of parts) {
     const { node } = part;
+    checkOut(part);
     if (node.kind === "limitAgg") addLimit(content, node);
     else if (node.pstate === undefined) addOutput(content, node, part.out, around);
     else addState(content, node, node.pstate, around);
   }
   return content;
+}
+
+/** Only a value has a var; a limit's rows keep their names, a PState has its own. */
+function checkOut({ node, out }: AggPart): void {
+  if (out === undefined) return;
+  if (node.kind === "limitAgg" || node.pstate !== undefined) {
+    throw builderError("NOT_ALLOWED_HERE", out, `${nodeText(node)} emits no value that out could bind`);
+  }
+  if (out.pattern !== undefined) {
+    throw builderError("NOT_ALLOWED_HERE", out, "an aggregator's value is bound by a var, not by a pattern");
+  }
+  if (out.vars.length === 1) return;
+  const message = `${nodeText(node)} emits 1 fields, out binds ${out.vars.length} vars`;
+  throw builderError("WRONG_OUTPUT_COUNT", out, message, { fields: 1, vars: out.vars.length });
 }
 
 function addArgs(content: AggContent, node: BlockNode, args: readonly ArgNode[]): number {

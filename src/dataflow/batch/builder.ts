@@ -74,7 +74,7 @@ export class BatchBuilder {
       }
     }
     const place = this.#aggregate(head, parts);
-    return this.#postAgg(groups.slice(at), place, parts);
+    return this.#postAgg(groups.slice(at), place);
   }
 
   // ---- pre-agg
@@ -514,9 +514,8 @@ export class BatchBuilder {
 
   // ---- post-agg
 
-  #postAgg(groups: readonly Group[], place: Place, parts: readonly AggPart[]): Place {
+  #postAgg(groups: readonly Group[], place: Place): Place {
     const nodes: BlockNode[] = [];
-    for (const { out } of parts) if (out?.pattern !== undefined) throw patternOut(out);
     for (const group of groups) {
       for (const node of group.nodes) refuseInPostAgg(node);
       nodes.push(...group.nodes);
@@ -526,10 +525,6 @@ export class BatchBuilder {
 }
 
 const byKeys: SendTarget = { kind: "hash", key: { kind: "const", value: null }, byKeys: true };
-
-function patternOut(out: BlockNode): RamaError {
-  return builderError("NOT_ALLOWED_HERE", out, "an aggregator's value is bound by a var, not by a pattern");
-}
 
 function fork(from: Branch, place: Place, first: BlockNode): Branch {
   return {
@@ -548,6 +543,11 @@ function sharesRoot(a: Branch, b: Branch): boolean {
 function comesFrom(scope: Scope, ancestor: Scope): boolean {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) if (at === ancestor) return true;
   return false;
+}
+
+/** Code with aggregations or several sources; anything else runs as it stands. */
+export function needsPhases(nodes: readonly BlockNode[]): boolean {
+  return nodes.some((node) => isAggregator(node) || node.kind === "subBatch" || node.kind === "freshBatchSource");
 }
 
 export function isAggregator(node: BlockNode): boolean {

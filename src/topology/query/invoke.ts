@@ -6,7 +6,9 @@ import { clientJobs, JobFifo } from "../../task/run-queue.ts";
 import type { RunContext } from "../../task/stage-context.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
 import { RamaError } from "../../base/errors.ts";
-import { type InvokeTree, temporaryRoot } from "./gather.ts";
+import { runBatch } from "../batch/driver.ts";
+import type { RunTree } from "../batch/phase-tree.ts";
+import { RunBatches } from "../batch/run-batches.ts";
 import type { QueryTopology } from "./query-topology.ts";
 
 /** Events of one run: long scatters let appends and reads in between. */
@@ -16,6 +18,7 @@ export class QueryRunner extends StageRunner {
   readonly #waiting = new JobFifo<Event>();
   #event: Event | undefined = undefined;
   #queued = false;
+  readonly #batches: RunBatches;
 
   constructor(
     readonly query: QueryTopology,
@@ -24,8 +27,9 @@ export class QueryRunner extends StageRunner {
     x: RunContext,
   ) {
     super(topology, x);
-    x.temporaries = (index, taskId) =>
-      temporaryRoot(this.query.temporariesOf(this.#event!.tree as InvokeTree), `${taskId}/${index}`);
+    this.#batches = new RunBatches(x, query);
+    x.batch = this.#batches;
+    x.temporaries = (index, taskId) => this.#batches.current!.temporary(index, taskId);
   }
 
   push(event: Event): void {
@@ -57,7 +61,9 @@ export class QueryRunner extends StageRunner {
   #start(event: Event): StageOutcome {
     this.#event = event;
     this.x.enter(this.host.taskAt(event.task)!);
-    this.x.origin = (event.tree as InvokeTree).ref.task;
+    const tree = event.tree as RunTree;
+    this.x.origin = tree.ref.task;
+    this.#batches.current = tree.run;
     this.host.context.note.topology(this.topology.index, event.task);
     return this.runStage(event.stage, event.vars);
   }
@@ -65,7 +71,7 @@ export class QueryRunner extends StageRunner {
   /** False while the event is suspended. */
   #step(outcome: StageOutcome): boolean {
     if (outcome === "suspended") return false;
-    const tree = this.#event!.tree as InvokeTree;
+    const tree = this.#event!.tree as RunTree;
     if (outcome === "done") {
       try {
         this.#consequences(tree);
@@ -79,7 +85,7 @@ export class QueryRunner extends StageRunner {
     return true;
   }
 
-  #consequences(tree: InvokeTree): void {
+  #consequences(tree: RunTree): void {
     const { out, results } = this.x;
     if (results.length > 0) {
       const invoke = this.query.invokeOf(tree);
@@ -90,13 +96,11 @@ export class QueryRunner extends StageRunner {
     }
     for (const event of out) {
       event.tree = tree;
-      const task = this.host.taskAt(event.task);
-      if (event.kind !== "send") this.query.later(event, tree, task!);
-      else if (task === undefined) this.query.leave(event, tree);
-      else {
+      if (event.kind === "send") this.query.dispatch(event, tree);
+      else if (event.kind === "batch") {
         tree.born();
-        this.query.runnerOf(task).push(event);
-      }
+        runBatch(this.query, event, tree);
+      } else this.query.later(event, tree, this.host.taskAt(event.task)!);
     }
   }
 }

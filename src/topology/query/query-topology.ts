@@ -12,7 +12,9 @@ import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { QueryRuntime, RuntimeHost } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
-import { Invoke, type InvokeOwner, InvokePart, type InvokeTree, type Temporaries } from "./gather.ts";
+import { BatchRun } from "../batch/batch-run.ts";
+import { PhasePart, type PhaseTree, type RunTree, runOf } from "../batch/phase-tree.ts";
+import { Invoke, type InvokeOwner } from "./gather.ts";
 import { QueryRunner } from "./invoke.ts";
 
 type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
@@ -23,10 +25,16 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   readonly progress = undefined;
   readonly #host: RuntimeHost;
   readonly #runners = new Map<number, QueryRunner>();
-  /** By number, oldest first. */
+  /** By number of the run, oldest first. */
   readonly #invokes = new Map<number, Invoke>();
-  readonly #temporaries = new Map<number, { readonly values: Temporaries; readonly sinceMs: number }>();
-  #nextInvoke: number;
+  /** By number of the tree: phases of the invokes here. */
+  readonly #phases = new Map<number, PhaseTree>();
+  /** Runs of invokes that started on other engines. */
+  readonly #guests = new Map<number, BatchRun>();
+  readonly numTasks: number;
+  readonly allHere: boolean;
+  combinerLimit = 1000;
+  #nextRun: number;
   #timeoutMs = 30000;
   #timer: Timer | undefined = undefined;
   #answered = 0;
@@ -37,7 +45,10 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   constructor(host: RuntimeHost, topology: CompiledTopology) {
     this.#host = host;
     this.topology = topology;
-    this.#nextInvoke = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
+    this.#nextRun = Math.floor(host.env.random() * 2 ** 39);
+    const { numTasks, numThreads } = host.context.info;
+    this.numTasks = numTasks;
+    this.allHere = host.groups.length === numThreads;
     for (const group of host.groups) {
       this.#runners.set(
         group.id,
@@ -45,6 +56,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
       );
     }
     host.options.follow(() => {
+      this.combinerLimit = host.options.number("topology.combiner.limit", topology.name);
       this.#timeoutMs = host.options.number("topology.query.timeout.millis", topology.name);
     });
   }
@@ -57,9 +69,9 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
       reply(new RamaError("WRONG_ARGUMENT_COUNT", message, { query: name, wanted, given: args.length }), undefined);
       return;
     }
-    const tree = this.#nextInvoke++;
-    const invoke = new Invoke(this, { task: task.id, tree }, name, this.#host.env.monotonicMs(), reply, args);
-    this.#invokes.set(tree, invoke);
+    const run = new BatchRun(this.#nextRun++, this.#host.env.monotonicMs());
+    const invoke = new Invoke(this, run, task.id, name, reply);
+    this.#invokes.set(run.number, invoke);
     this.#watch();
     const event = new Event("send", this.topology.query!.stage, task.id, [...args]);
     event.tree = invoke;
@@ -70,41 +82,31 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     return this.#runners.get(task.group)!;
   }
 
-  /** The invoke itself, where it started on this engine. */
-  invokeOf(tree: InvokeTree): Invoke | undefined {
-    return tree instanceof Invoke ? tree : this.#invokes.get(tree.ref.tree);
+  /** The invoke that the tree belongs to, where it started on this engine. */
+  invokeOf(tree: RunTree): Invoke | undefined {
+    return this.#invokes.get(tree.run.number);
   }
 
-  temporariesOf(tree: InvokeTree): Temporaries {
-    const known = this.#temporaries.get(tree.ref.tree);
-    if (known !== undefined) return known.values;
-    const values: Temporaries = new Map();
-    this.#temporaries.set(tree.ref.tree, { values, sinceMs: this.#host.env.monotonicMs() });
-    this.#watch();
-    return values;
+  isHere(task: number): boolean {
+    return this.#host.taskAt(task) !== undefined;
   }
 
   // ---- ends (InvokeOwner)
 
-  /** Code after an aggregation runs once on each of its tasks, also where no row came. */
-  nextPhase(invoke: Invoke): boolean {
-    const phase = this.topology.query!.phases?.[invoke.phase++];
-    if (phase === undefined) return false;
-    const { numTasks } = this.#host.context.info;
-    const first = phase.on === "origin" ? invoke.ref.task : 0;
-    const last = phase.on === "all" ? numTasks - 1 : first;
-    for (let id = first; id <= last; id++) {
-      const event = new Event("send", phase.stage, id, [...invoke.args]);
-      event.tree = invoke;
-      const task = this.#host.taskAt(id);
-      if (task === undefined) {
-        this.leave(event, invoke);
-        continue;
-      }
-      invoke.born();
-      this.runnerOf(task).push(event);
-    }
-    return true;
+  phaseBegan(tree: PhaseTree): void {
+    this.#phases.set(tree.ref.tree, tree);
+  }
+
+  phaseEnded(tree: PhaseTree): void {
+    this.#phases.delete(tree.ref.tree);
+  }
+
+  /** The tree of that number that began here. */
+  #treeOf(number: number): Invoke | PhaseTree | undefined {
+    const phase = this.#phases.get(number);
+    if (phase !== undefined) return phase;
+    const invoke = this.#invokes.get(runOf(number));
+    return invoke?.ref.tree === number ? invoke : undefined;
   }
 
   random(): number {
@@ -112,8 +114,12 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   }
 
   invokeEnded(invoke: Invoke, error: RamaError | null): void {
-    this.#invokes.delete(invoke.ref.tree);
-    this.#temporaries.delete(invoke.ref.tree);
+    this.#invokes.delete(invoke.run.number);
+    for (const [number, phase] of this.#phases) {
+      if (phase.run !== invoke.run) continue;
+      phase.dead = true;
+      this.#phases.delete(number);
+    }
     for (const task of invoke.visited) this.#host.sender.forget(this.topology.index, task, invoke.ref);
     if (error === null) this.#answered++;
     else {
@@ -123,17 +129,17 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     invoke.reply(error, invoke.results[0]);
   }
 
-  partEnded(part: InvokePart): void {
-    const invoke = this.#invokes.get(part.ref.tree);
-    if (invoke !== undefined) invoke.answered(part.ack.answer);
-    else this.#host.sender.ack(this.topology.index, part.ref, part.ack.answer, []);
+  partEnded(part: PhasePart): void {
+    const home = this.#treeOf(part.ref.tree);
+    if (home !== undefined) home.answered(part.ack.answer);
+    else if (!this.isHere(part.ref.task)) this.#host.sender.ack(this.topology.index, part.ref, part.ack.answer, []);
   }
 
-  partFailed(part: InvokePart, error: unknown): void {
+  partFailed(part: PhasePart, error: unknown): void {
     const known = userError(error, this.topology, 0);
-    const invoke = this.#invokes.get(part.ref.tree);
-    if (invoke !== undefined) invoke.abort(known);
-    else this.#host.sender.failure(this.topology.index, part.ref, known);
+    const home = this.#treeOf(part.ref.tree);
+    if (home !== undefined) home.abort(known);
+    else if (!this.isHere(part.ref.task)) this.#host.sender.failure(this.topology.index, part.ref, known);
   }
 
   /** Invokes past their time fail; temporary state that nobody forgot goes. */
@@ -142,46 +148,67 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     this.#timer = this.#host.env.setTimer(Math.max(10, Math.min(1000, this.#timeoutMs / 4)), () => {
       this.#timer = undefined;
       this.#expire();
-      if (this.#invokes.size > 0 || this.#temporaries.size > 0) this.#watch();
+      if (this.#invokes.size > 0 || this.#guests.size > 0) this.#watch();
     });
   }
 
   #expire(): void {
     const nowMs = this.#host.env.monotonicMs();
     for (const invoke of this.#invokes.values()) {
-      if (nowMs - invoke.startedMs < this.#timeoutMs) break;
+      if (nowMs - invoke.run.sinceMs < this.#timeoutMs) break;
       const { name } = this.topology;
       invoke.abort(new RamaError("TIMEOUT", `query ${name} took longer than ${this.#timeoutMs} ms`, { query: name }));
     }
-    for (const [tree, { sinceMs }] of this.#temporaries) {
+    for (const [number, { sinceMs }] of this.#guests) {
       if (nowMs - sinceMs < 2 * this.#timeoutMs) break;
-      this.#temporaries.delete(tree);
+      this.#guests.delete(number);
     }
   }
 
   // ---- from other engines
 
   event({ stage, task, ref, event, vars }: ArrivedEvent): void {
+    const number = runOf(ref.tree);
+    let run = this.#invokes.get(number)?.run ?? this.#guests.get(number);
+    if (run === undefined) {
+      // An invoke of this engine that has ended: nobody waits any more.
+      if (this.isHere(ref.task)) return;
+      run = new BatchRun(number, this.#host.env.monotonicMs());
+      this.#guests.set(number, run);
+      this.#watch();
+    }
     const next = new Event("send", stage, task, vars);
-    next.tree = new InvokePart(this, ref, event);
+    next.tree = new PhasePart(this, run, ref, event);
     this.runnerOf(this.#host.taskAt(task)!).push(next);
   }
 
   ack(_task: number, tree: number, answer: number): void {
-    this.#invokes.get(tree)?.answered(answer);
+    this.#treeOf(tree)?.answered(answer);
   }
 
   failure(_task: number, tree: number, error: RamaError): void {
-    this.#invokes.get(tree)?.abort(error);
+    this.#treeOf(tree)?.abort(error);
   }
 
   forget(ref: TreeRef): void {
-    this.#temporaries.delete(ref.tree);
+    this.#guests.delete(runOf(ref.tree));
   }
 
   // ---- what events ask for besides hops on this engine
 
-  leave(event: Event, tree: InvokeTree): void {
+  /** Takes an event to its task, as one of the tree. */
+  dispatch(event: Event, tree: RunTree): void {
+    const task = this.#host.taskAt(event.task);
+    if (task === undefined) {
+      this.leave(event, tree);
+      return;
+    }
+    tree.born();
+    event.tree = tree;
+    this.runnerOf(task).push(event);
+  }
+
+  leave(event: Event, tree: RunTree): void {
     const vars = encodeValue(event.vars, this.#host.classes);
     const ref = tree.leave();
     this.invokeOf(tree)?.visited.add(event.task);
@@ -189,7 +216,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     this.#host.sender.event(this.topology.index, { stage, task, ref, event: ref.event, origin: noOrigin }, vars);
   }
 
-  later(event: Event, tree: InvokeTree, task: Task): void {
+  later(event: Event, tree: RunTree, task: Task): void {
     tree.born();
     switch (event.kind) {
       case "defer":
@@ -214,13 +241,13 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     }
   }
 
-  #resume(event: Event, tree: InvokeTree, task: Task, value: unknown): void {
+  #resume(event: Event, tree: RunTree, task: Task, value: unknown): void {
     const next = new Event("send", event.stage, task.id, [...event.vars, value]);
     next.tree = tree;
     this.runnerOf(task).push(next);
   }
 
-  async #select(event: Event, tree: InvokeTree, task: Task): Promise<void> {
+  async #select(event: Event, tree: RunTree, task: Task): Promise<void> {
     const { pstate, select } = event.detail as DetailOf<"select">;
     const session = new ReadSession();
     try {
@@ -239,7 +266,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     }
   }
 
-  #invoke(event: Event, tree: InvokeTree, task: Task): void {
+  #invoke(event: Event, tree: RunTree, task: Task): void {
     const { query, args } = event.detail as DetailOf<"query">;
     if (typeof query !== "number") {
       tree.failed(new RamaError("NOT_ALLOWED_HERE", `queries of other modules (${query}) are not there yet`));
@@ -252,7 +279,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     this.#host.invoke({ query, args, reply }, task.id);
   }
 
-  #append(event: Event, tree: InvokeTree, task: Task): void {
+  #append(event: Event, tree: RunTree, task: Task): void {
     const { depot, record, level } = event.detail as DetailOf<"depot">;
     if (typeof depot !== "number") {
       tree.failed(new RamaError("NOT_ALLOWED_HERE", `depots of other modules (${depot}) are not there yet`));

@@ -179,7 +179,7 @@ test("refusals of batches name their lines", () => {
   );
   expect(message((q) => q.agg(Agg.count()).out("*out"))).toMatch(/needs a partitioner before it/);
   expect(message((q) => scan(q).groupBy("*n", Block.agg(Agg.count()).out("*out")))).toMatch(/originPartition\(\)/);
-  expect(message((q) => scan(q).freshBatchSource().originPartition())).toMatch(/several sources/);
+  expect(message((q) => scan(q).freshBatchSource().originPartition())).toMatch(/Expected single tail, found multiple/);
   expect(message((q) => scan(q).groupBy("*n", Block.each(Ops.INC, 1)))).toMatch(/groupBy holds aggregators only/);
   expect(message((q) => scan(q).originPartition().agg(Agg.count()).out("$$t"))).toMatch(/belong into microbatches/);
   expect(message((q) => scan(q).originPartition().agg(Agg.count()).out("*a", "*b"))).toMatch(

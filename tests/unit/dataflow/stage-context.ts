@@ -3,6 +3,7 @@ import { assert } from "../../../src/base/assert.ts";
 import { taskOf } from "../../../src/base/hash.ts";
 import { encodeValue } from "../../../src/base/value-codec.ts";
 import { compileModule } from "../../../src/dataflow/compile.ts";
+import { LocalBatches } from "../../../src/dataflow/batch/local-batches.ts";
 import type { AckLevelName, CompiledModule, CompiledTopology, StageContext } from "../../../src/dataflow/compiled.ts";
 import { defineModule } from "../../../src/module/build.ts";
 import type { ModuleDefinition } from "../../../src/module/definition.ts";
@@ -38,6 +39,7 @@ export class TestTasks implements StageContext {
   isOvertime = false;
   origin = 0;
   #waiting: Waiting[] = [];
+  readonly batch: LocalBatches = new LocalBatches(this);
   #shuffle = 0;
 
   constructor(
@@ -64,12 +66,7 @@ export class TestTasks implements StageContext {
     this.origin = task;
     this.#waiting.push({ stage: this.topology.query!.stage, task, vars: args });
     this.run();
-    for (const { stage, on } of this.topology.query!.phases ?? []) {
-      const tasks = Array.from({ length: this.numTasks }, (_, id) => id);
-      const running = tasks.filter((id) => on === "all" || id === (on === "origin" ? task : 0));
-      for (const id of running) this.#waiting.push({ stage, task: id, vars: args });
-      this.run();
-    }
+    while (this.batch.advance()) this.run();
     return this.results;
   }
 
@@ -143,6 +140,9 @@ export class TestTasks implements StageContext {
   pathTask(pstate: number, key: unknown): number {
     const { keyPartitioner } = this.module.definition.pstates[pstate]!;
     return keyPartitioner === undefined ? taskOf(key, this.numTasks) : keyPartitioner(this.numTasks, key);
+  }
+  push(stage: number, task: number, vars: unknown[]): void {
+    this.#waiting.push({ stage, task, vars });
   }
   defer(stage: number, vars: unknown[]): void {
     this.#waiting.push({ stage, task: this.taskId, vars });

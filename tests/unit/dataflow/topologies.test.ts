@@ -297,7 +297,7 @@ test("a query answers from the partitions and tells clients where to start", () 
   const value = queries();
   value.set("$$p", taskOf("a", 4), new Map([["a", 7]]));
   expect(value.query(["a"], 1)).toEqual([7]);
-  expect(value.topology.query).toEqual({ stage: 0, start: { kind: "hashInput", input: 0 }, phases: [] });
+  expect(value.topology.query).toEqual({ stage: 0, start: { kind: "hashInput", input: 0 } });
   const two = new TestTasks(value.module, value.module.topologies[2]!);
   two.set("$$p", taskOf("a", 4), new Map([["a", 7]]));
   expect(two.query(["a", "b"], 3)).toEqual([[7, null, 7]]);
