@@ -425,7 +425,11 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
           this.#dropRun();
           this.#run = new BatchRun(run, this.#host.env.monotonicMs());
         }
-        runner?.prime(id);
+        // It may come twice; what has been written since must stay.
+        if (runner !== undefined && runner.primedRun !== run) {
+          runner.prime(id);
+          runner.primedRun = run;
+        }
         this.#tell(0, control.primed, [run, task, ...(runner?.visible ?? [0, 0])]);
         return;
       }

@@ -86,6 +86,8 @@ export class MicrobatchRunner extends StageRunner {
   state: GroupState = this.durable;
   dirty = false;
   readonly slices: SourceSlice[] = [];
+  /** The last attempt of another engine's coordinator that has been primed here. */
+  primedRun = -1;
   readonly #batches: RunBatches;
   readonly #waiting = new JobFifo<Event | ExplodeRun>();
   #item: Event | ExplodeRun | undefined = undefined;
