@@ -196,8 +196,7 @@ class Scenario {
     const ids = new Set(records.map(({ id }) => id));
     expect(ids.size).toBe(records.length);
     for (const id of this.acked.keys()) expect(ids.has(id)).toBe(true);
-    const processed = () =>
-      this.engines.reduce((all, engine) => all + (engine?.status().topologies[0]!.processed ?? 0), 0);
+    const processed = () => this.engines.reduce((all, engine) => all + engine!.status().topologies[0]!.processed, 0);
     for (let waited = 0; processed() < records.length; waited += 50) {
       if (waited > 60_000) throw new Error(`${processed()} of ${records.length} are processed`);
       await this.env.advance(50);
