@@ -11,10 +11,17 @@ function el(name, attributes = {}, ...children) {
   return node;
 }
 const number = (value) => (typeof value === "number" ? value.toLocaleString("en-US") : "");
-const bytes = (value) => (typeof value !== "number" ? "" : value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${Math.ceil(value / 1e3)} kB`);
+const bytes = (value) => {
+  if (typeof value !== "number") return "";
+  const [unit, divisor] = value < 1e3 ? ["B", 1] : value < 1e6 ? ["kB", 1e3] : value < 1e9 ? ["MB", 1e6] : ["GB", 1e9];
+  return `${divisor === 1 ? value : (value / divisor).toFixed(1)} ${unit}`;
+};
 const ago = (ms) => { const s = Math.max(0, Math.round((Date.now() - ms) / 1000)); return s < 90 ? `${s} s ago` : s < 5400 ? `${Math.round(s / 60)} min ago` : new Date(ms).toLocaleString(); };
 const tone = (state) => (/running/i.test(state) ? "good" : /fail|gone/i.test(state) ? "bad" : "warn");
-const badge = (state) => el("span", { class: `badge ${tone(state)}` }, state);
+/** `[:running]` is shown as running; the published name is in the tooltip. */
+const badge = (state) => el("span", { class: `badge ${tone(state)}`, title: state }, state.replace(/^\[:|\]$/g, ""));
+const facts = (pairs) => el("dl", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+const notice = (kind, ...content) => el("p", { class: `notice ${kind}` }, ...content);
 
 function table(headings, rows, empty) {
   if (rows.length === 0) return el("div", { class: "card" }, el("div", { class: "empty" }, empty));
@@ -33,66 +40,158 @@ async function get(path) {
 async function modulesPage() {
   const cluster = await get("/api/cluster");
   document.getElementById("metadata").textContent = cluster.metadata ?? "";
+  const workers = cluster.modules.flatMap((m) => m.instances).reduce((sum, i) => sum + i.workers * i.replicationFactor, 0);
   return [
     el("h1", {}, "Modules"),
+    facts([
+      ["modules", number(cluster.modules.length)],
+      ["workers", number(workers)],
+      ["supervisors", number(cluster.supervisors.length)],
+      ["release", cluster.release],
+    ]),
     table(["module", "state", "#tasks", "#threads", "#workers", "#replicas", "since"], cluster.modules.map((m) => {
       const i = m.instances[0] ?? {};
-      return [el("a", { href: `#/modules/${encodeURIComponent(m.name)}` }, m.name), badge(m.state), number(i.tasks), number(i.threads), number(i.workers), number(i.replicationFactor), ago(m.stateSinceMs)];
+      const link = el("a", { href: `#/modules/${encodeURIComponent(m.name)}` }, m.name);
+      return [link, badge(m.state), number(i.tasks), number(i.threads), number(i.workers), number(i.replicationFactor), ago(m.stateSinceMs)];
     }), "No module is deployed yet: rama deploy --action launch …"),
-    el("p", { class: "facts" }, `release ${cluster.release}`),
   ];
 }
 
+/** Depots, PStates and topologies by name, summed over the engines of all workers that answered. */
 function statsOf(status) {
-  const depots = new Map(); const pstates = new Map();
-  for (const worker of status.engines ?? []) for (const engine of worker.engines ?? []) {
-    for (const d of engine.depots ?? []) { const t = depots.get(d.name) ?? { records: 0, bytes: 0 }; t.records += d.endOffset - d.startOffset; t.bytes += d.bytes ?? 0; depots.set(d.name, t); }
-    for (const p of engine.pstates ?? []) { const t = pstates.get(p.name) ?? { entries: 0, bytes: 0 }; t.entries += p.entries ?? 0; t.bytes += p.bytes ?? 0; pstates.set(p.name, t); }
+  const depots = new Map();
+  const pstates = new Map();
+  const topologies = new Map();
+  const engines = (status.engines ?? []).flatMap((worker) => worker.engines ?? []);
+  const add = (map, name, more) => {
+    const sums = map.get(name) ?? {};
+    for (const [key, value] of Object.entries(more)) sums[key] = (sums[key] ?? 0) + value;
+    map.set(name, sums);
+    return sums;
+  };
+  for (const engine of engines) {
+    for (const d of engine.depots ?? []) add(depots, d.name, { records: d.endOffset - d.startOffset, bytes: d.bytes ?? 0 });
+    for (const p of engine.pstates ?? []) add(pstates, p.name, { entries: p.entries ?? 0, bytes: p.bytes ?? 0 });
+    for (const t of engine.topologies ?? []) {
+      const sums = add(topologies, t.name, { processed: t.processed, executing: t.executing, failures: t.failures });
+      sums.kind = t.kind;
+      sums.paused ||= t.paused;
+      sums.pauseReason ??= t.pauseReason;
+      sums.lastError ??= t.lastError;
+    }
   }
-  return { depots, pstates };
+  const logBytes = engines.reduce((sum, engine) => sum + engine.logBytes, 0);
+  return { depots, pstates, topologies, logBytes, failed: engines.flatMap((engine) => engine.failed ?? []) };
 }
+
+/** LevelDB tells the size of its tables; what was written last stands in its log alone. */
+const tableBytes = (sums) =>
+  sums?.bytes === 0 && sums.entries > 0 ? el("span", { title: "not in LevelDB's tables yet" }, "-") : bytes(sums?.bytes);
+const total = (map, key) => [...map.values()].reduce((sum, each) => sum + each[key], 0);
+const code = (content) => el("code", {}, content);
 
 async function modulePage(name) {
   const status = await get(`/api/modules/${encodeURIComponent(name)}`);
   const { module, objects, workers, log } = status;
-  const { depots, pstates } = statsOf(status);
+  const { depots, pstates, topologies, logBytes, failed } = statsOf(status);
+  const silent = workers.length - (status.engines ?? []).length;
   return [
     el("h1", {}, module.name, " ", badge(module.state)),
-    ...(module.error ? [el("p", { class: "bad" }, module.error)] : []),
-    el("h2", {}, "Instances"),
-    table(["instance", "#tasks", "#threads", "#workers", "#replicas", "created"], module.instances.map((i) => [el("code", {}, i.id), number(i.tasks), number(i.threads), number(i.workers), number(i.replicationFactor), ago(i.createdMs)]), "none"),
-    el("h2", {}, "Workers"),
-    table(["#worker", "state", "host", "pid", "#starts", "ports", "started"], workers.map((w) => [w.workerIndex, badge(w.state), w.host, String(w.pid), number(w.starts), [...new Set(Object.values(w.groupPorts))].join(", "), ago(w.startedMs)]), "No worker has been started."),
+    ...(module.error ? [notice("bad", module.error)] : []),
+    ...failed.map((why) => notice("bad", `An engine has stopped: ${why}`)),
+    ...[...topologies].filter(([, t]) => t.paused).map(([topology, t]) => notice("warn", code(topology), ` is paused: ${t.pauseReason ?? "by pauseTopology"}`)),
+    ...(silent > 0 ? [notice("warn", `${silent} of ${workers.length} workers do not answer; the counts below are without them.`)] : []),
+    facts([
+      ["records in depots", number(total(depots, "records"))],
+      ["entries in PStates", number(total(pstates, "entries"))],
+      ["depots on disk", bytes(total(depots, "bytes"))],
+      ["PStates on disk", tableBytes({ bytes: total(pstates, "bytes"), entries: total(pstates, "entries") })],
+      ["log on disk", bytes(logBytes)],
+    ]),
     el("h2", {}, "Depots"),
-    table(["depot", "partitioning", "#records", "#bytes"], (objects?.depots ?? []).map((d) => [el("code", {}, d.name), d.tick ? "tick" : d.partitioning.kind + (d.global ? ", global" : ""), number(depots.get(d.name)?.records), bytes(depots.get(d.name)?.bytes)]), "none"),
+    table(["depot", "partitioning", "#records", "#on disk"], (objects?.depots ?? []).map((d) => [
+      code(d.name),
+      d.tick ? "tick" : d.partitioning.kind + (d.global ? ", global" : ""),
+      number(depots.get(d.name)?.records),
+      bytes(depots.get(d.name)?.bytes),
+    ]), "none"),
+    el("h2", {}, "Topologies"),
+    table(["topology", "kind", "state", "#processed", "#under way", "#failures", "last error"], [...topologies].map(([topology, t]) => [
+      code(topology),
+      t.kind,
+      badge(t.paused ? "paused" : "running"),
+      number(t.processed),
+      number(t.executing),
+      number(t.failures),
+      el("span", { class: "error" }, t.lastError ?? ""),
+    ]), "No worker answers."),
     el("h2", {}, "PStates"),
-    table(["PState", "kind", "#entries", "#bytes"], (objects?.pstates ?? []).map((p) => [el("code", {}, p.name), [p.global ? "global" : "partitioned", p.private ? "private" : ""].filter(Boolean).join(", "), number(pstates.get(p.name)?.entries), bytes(pstates.get(p.name)?.bytes)]), "none"),
-    ...((objects?.queries ?? []).length > 0 ? [el("h2", {}, "Query topologies"), table(["query", "#inputs"], objects.queries.map((q) => [el("code", {}, q.name), q.inputs]), "none")] : []),
+    table(["PState", "kind", "#entries", "#on disk"], (objects?.pstates ?? []).map((p) => [
+      code(p.name),
+      [p.global ? "global" : "partitioned", p.private ? "private" : ""].filter(Boolean).join(", "),
+      number(pstates.get(p.name)?.entries),
+      tableBytes(pstates.get(p.name)),
+    ]), "none"),
+    el("h2", {}, "Workers"),
+    table(["worker", "state", "host", "pid", "ports", "#starts", "started"], workers.map((w) => [
+      String(w.workerIndex),
+      badge(w.state),
+      w.host,
+      String(w.pid),
+      [...new Set(Object.values(w.groupPorts))].join(", "),
+      number(w.starts),
+      ago(w.startedMs),
+    ]), "No worker has been started."),
+    el("h2", {}, "Instances"),
+    table(["instance", "#tasks", "#threads", "#workers", "#replicas", "created"], module.instances.map((i) => [
+      code(i.id),
+      number(i.tasks),
+      number(i.threads),
+      number(i.workers),
+      number(i.replicationFactor),
+      ago(i.createdMs),
+    ]), "none"),
     el("h2", {}, "Operations"),
     operationTable(log),
   ];
 }
 
-const operationTable = (log) => table(["when", "module", "operation", ""], [...log].reverse().map((o) => [new Date(o.atMs).toLocaleString(), o.module, o.operation, o.text]), "Nothing yet.");
+const operationTable = (log) => table(["when", "module", "operation", "step"], [...log].reverse().map((o) => [new Date(o.atMs).toISOString().replace("T", " ").slice(0, 19) + " UTC", o.module, o.operation, o.text]), "Nothing yet.");
 
 async function supervisorsPage() {
   const { supervisors } = await get("/api/cluster");
-  return [el("h1", {}, "Supervisors"), table(["id", "host", "REST port", "labels", "#disk free", "release", "heartbeat"], supervisors.map((s) => [el("code", {}, s.id), s.host, String(s.httpPort), s.labels.join(", "), bytes(s.diskFreeBytes), s.version, ago(s.heartbeatMs)]), "No supervisor is running: rama supervisor")];
+  return [el("h1", {}, "Supervisors"), table(["id", "host", "REST port", "labels", "#disk free", "#of", "release", "heartbeat"], supervisors.map((s) => [code(s.id), s.host, String(s.httpPort), s.labels.join(", "), bytes(s.diskFreeBytes), bytes(s.diskTotalBytes), s.version, ago(s.heartbeatMs)]), "No supervisor is running: rama supervisor")];
 }
 
 async function operationsPage() {
   return [el("h1", {}, "Operations"), operationTable(await get("/api/operations"))];
 }
 
+let drawn = "";
+let turn = 0;
+
 async function draw() {
-  const [, first, second] = location.hash.split("/");
+  const { hash } = location;
+  const mine = ++turn;
+  const [, first, second] = hash.split("/");
+  const section = first === "supervisors" || first === "operations" ? first : "modules";
+  for (const link of document.querySelectorAll("nav a")) link.toggleAttribute("aria-current", link.dataset.section === section);
   try {
     const nodes = first === "modules" && second ? await modulePage(decodeURIComponent(second)) : first === "supervisors" ? await supervisorsPage() : first === "operations" ? await operationsPage() : await modulesPage();
+    // A later page was asked for meanwhile.
+    if (mine !== turn) return;
     page.replaceChildren(...nodes);
-    stateLine.textContent = `updated ${new Date().toLocaleTimeString()}`;
+    drawn = hash;
+    document.title = `${page.querySelector("h1").firstChild.textContent} - Rama`;
+    stateLine.textContent = `updated ${new Date().toLocaleTimeString("en-GB")}`;
   } catch (error) {
-    stateLine.textContent = `not updated: ${error.message}`;
-    if (page.childElementCount === 0) page.replaceChildren(el("p", { class: "bad" }, error.message));
+    if (mine !== turn) return;
+    stateLine.textContent = "not updated";
+    stateLine.title = error.message;
+    // What was drawn of this page stays; another page's must not.
+    if (drawn !== hash || page.childElementCount === 0) page.replaceChildren(notice("bad", error.message));
+    else if (!page.querySelector(".stale")) page.prepend(notice("warn stale", `Not updated: ${error.message}`));
+    drawn = hash;
   }
 }
 

@@ -232,7 +232,8 @@ function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer
       name,
       "entries",
       count,
-      size(pstateBytes.get(name)!),
+      // LevelDB tells the size of its tables; what was written last stands in its log alone.
+      count > 0 && pstateBytes.get(name) === 0 ? "-" : size(pstateBytes.get(name)!),
     ]),
     ...[...processed].map(([name, count]) => [name, `processed, ${failures.get(name)} failures`, count, ""]),
     ["log", "", "", size(all.reduce((bytes, engine) => bytes + engine.logBytes, 0))],
