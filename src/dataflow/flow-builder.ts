@@ -572,6 +572,10 @@ export class FlowBuilder {
   }
 
   #batchBlock(node: NodeOf<"batchBlock">, place: Place): Place {
+    if (place.partition !== undefined) {
+      const message = "batchBlock stands before any explodeMicrobatch or partitioner of its branch";
+      throw builderError("NOT_ALLOWED_HERE", node, message);
+    }
     const batch = new BatchBuilder(this.#parts, place.scope);
     batch.block(node.block.nodes);
     const resume = this.#stage("stage", node);
@@ -618,7 +622,7 @@ export class FlowBuilder {
     if (from === undefined) {
       throw builderError("NOT_ALLOWED_HERE", node, "explodeMicrobatch takes the var that source(…).out(…) binds");
     }
-    return this.#later(place, node, (resume) => {
+    return this.#later({ ...place, partition: "mixed" }, node, (resume) => {
       this.#exploded.push(resume);
       return { kind: "explode", source: from.source, resume };
     });

@@ -89,8 +89,9 @@ export class BatchBuilder {
         return this.#subBatch(group as Group & { node: NodeOf<"subBatch"> });
       case "explodeMicrobatch":
       case "explodeMaterialized":
-        this.#startSource(node);
-        return this.#attach(group, this.#current!);
+        this.#attach(group, this.#startSource(node));
+        this.#current!.place = { ...this.#current!.place, partition: undefined };
+        return;
       case "hook":
         return this.#hook(node);
       case "unify":

@@ -14,7 +14,8 @@ export interface DriverHost {
 /** The block asked for by `event`; `tree` has been told that one event was born. */
 export function runBatch(host: DriverHost, event: Event, tree: RunTree): void {
   const { plan, starts } = event.detail as { readonly plan: BatchPlan; readonly starts: readonly unknown[][] };
-  const instance = tree.run.nextInstance++;
+  // Tasks of several engines may run the same block.
+  const instance = tree.run.nextInstance++ * host.numTasks + event.task;
   const steps: Event[][] = [];
   let at = 0;
   for (const phase of plan.phases) {
@@ -32,7 +33,7 @@ export function runBatch(host: DriverHost, event: Event, tree: RunTree): void {
       tree.ended();
       return;
     }
-    const phase = new PhaseTree(tree.owner, tree.run, tree.ref.task, (error) => {
+    const phase = new PhaseTree(tree.owner, tree.run, event.task, (error) => {
       if (error === null) next(step + 1);
       else tree.failed(error);
     });
