@@ -322,6 +322,46 @@ const claims: readonly [claim: string, block: Block, vars: ValueVar[], rows: unk
     ],
   ],
   [
+    "a named stream is a branch, which unify brings back",
+    Block.each(Ops.EXPLODE, [1, 2, 3])
+      .out("*n")
+      .each(function* (n: number) {
+        if (n % 2 === 1) yield emitStream("odd", n);
+        else yield n;
+      }, "*n")
+      .outStream("odd", "odds", "*o")
+      .out("*e")
+      .each(Ops.TUPLE, "even", "*e")
+      .out("*r")
+      .anchor("evens")
+      .hook("odds")
+      .each(Ops.TUPLE, "odd", "*o")
+      .out("*r")
+      .anchor("oddRows")
+      .unify("evens", "oddRows")
+      .agg(Agg.set("*r"))
+      .out("*s"),
+    ["*s"],
+    [
+      new Set([
+        ["odd", 1],
+        ["even", 2],
+        ["odd", 3],
+      ]),
+    ],
+  ],
+  [
+    "patterns take values of aggregators and sub-batches apart",
+    Block.subBatch(new SubBatch(list({ k: 1 }, { k: 2 }).out("*x"), "*x"))
+      .out({ k: "*k" })
+      .agg(Agg.sortedList("*k"))
+      .out(["*a", "*b"])
+      .each(Ops.MINUS, "*b", "*a")
+      .out("*d"),
+    ["*a", "*b", "*d"],
+    [[1, 2, 1]],
+  ],
+  [
     "own combiners and accumulators",
     list("a", "b")
       .out("*x")
@@ -500,6 +540,25 @@ const onTasks = moduleOf("BatchQueries", (setup, topologies) => {
     .agg(Agg.map("*rest", "*t"))
     .out("*r");
   topologies
+    .query("taskOfGroup")
+    .out("*r")
+    .subBatch(
+      new SubBatch(
+        scan("*k", "*v", 0)
+          .groupBy("*k", Block.agg(Agg.set(expr(Ops.CURRENT_TASK_ID))).out("*tasks"))
+          .each(Ops.CURRENT_TASK_ID)
+          .out("*here"),
+        "*tasks",
+        "*here",
+      ),
+    )
+    .out("*tasks", "*here")
+    .each(Ops.CONTAINS, "*tasks", "*here")
+    .out("*same")
+    .originPartition()
+    .agg(Agg.and("*same"))
+    .out("*r");
+  topologies
     .query("limited", "*n")
     .out("*r")
     .macro(scan("*k", "*v", 0))
@@ -540,6 +599,10 @@ describe("on tasks of two workers", () => {
     const of = (rest: number) => values.filter(([, v]) => v % 3 === rest);
     for (const rest of [0, 1, 2])
       expect(groups.get(rest)).toEqual([of(rest).length, of(rest).reduce((s, [, v]) => s + v, 0)]);
+  });
+
+  test("expressions inside aggregators are evaluated where the aggregator takes its input", async () => {
+    expect(await module.query("taskOfGroup").invoke()).toBe(true);
   });
 
   test("a query's output must come exactly once", async () => {

@@ -486,6 +486,52 @@ test("12.4 an append does not wait for microbatches, and a stream beside one get
     },
   ));
 
+test("10.8 ticks come at most once per microbatch, when their period has passed, and count as records", () => {
+  const ticks: number[] = [];
+  return running(
+    moduleOf("Ticks", (setup, topologies) => {
+      setup.declareTickDepot("*tick", 15);
+      topologies
+        .microbatch("mb")
+        .source("*tick")
+        .out("*mb")
+        .explodeMicrobatch("*mb")
+        .each((id: number) => void ticks.push(id), expr(Ops.CURRENT_MICROBATCH_ID));
+    }),
+    async (handle) => {
+      const from = performance.now();
+      await handle.waitForProcessed("mb", 4);
+      expect(performance.now() - from).toBeLessThan(2000);
+      expect(new Set(ticks).size).toBe(ticks.length);
+    },
+  );
+});
+
+test("a phase that takes too long fails the attempt", () => {
+  let hang = true;
+  return running(
+    program((mb, setup) => {
+      setup.setLaunchTopologyDynamicOption("mb", "topology.microbatch.phase.timeout.seconds", 0.05);
+      mb.pstate("$$r", PState.mapSchema(Number, Number));
+      mb.source("*d")
+        .out("*mb")
+        .explodeMicrobatch("*mb")
+        .out("*n")
+        .compoundAgg("$$r", CompoundAgg.map("*n", Agg.count()))
+        .eachAsync(async () => {
+          if (hang) await new Promise(() => {});
+        });
+    }),
+    async (handle) => {
+      await appendAll(handle, [1]);
+      await errorOf(handle.waitForProcessed("mb", 1, 200));
+      hang = false;
+      await handle.waitForProcessed("mb", 1);
+      expect(await valueAt(handle, "$$r", 1)).toBe(1);
+    },
+  );
+});
+
 test("waiting for a count that does not come ends with the count reached", () =>
   running(
     program((mb) => {

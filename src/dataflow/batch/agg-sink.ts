@@ -29,6 +29,8 @@ export interface AggContent {
   readonly outputNames: (string | undefined)[];
   readonly limitNames: string[];
   readonly capturedNames: (string | undefined)[];
+  /** Take outputs apart, at the beginning of post-agg. */
+  readonly patterns: BlockNode[];
 }
 
 export interface AggSurroundings {
@@ -53,6 +55,7 @@ export function aggContent(
     outputNames: [],
     limitNames: [],
     capturedNames: [],
+    patterns: [],
   };
   for (const part of parts) {
     const { node } = part;
@@ -70,10 +73,7 @@ function checkOut({ node, out }: AggPart): void {
   if (node.kind === "limitAgg" || node.pstate !== undefined) {
     throw builderError("NOT_ALLOWED_HERE", out, `${nodeText(node)} emits no value that out could bind`);
   }
-  if (out.pattern !== undefined) {
-    throw builderError("NOT_ALLOWED_HERE", out, "an aggregator's value is bound by a var, not by a pattern");
-  }
-  if (out.vars.length === 1) return;
+  if (out.vars.length === 1 || (out.pattern !== undefined && out.vars.length === 0)) return;
   const message = `${nodeText(node)} emits 1 fields, out binds ${out.vars.length} vars`;
   throw builderError("WRONG_OUTPUT_COUNT", out, message, { fields: 1, vars: out.vars.length });
 }
@@ -100,7 +100,11 @@ function addOutput(
 ): void {
   refuseCapture(node);
   const args = templateArgs(node.agg);
-  const name = out?.vars[0];
+  const name = out?.pattern === undefined ? out?.vars[0] : (out.vars[0] ?? `*___whole${content.outputs.length}`);
+  if (out?.pattern !== undefined) {
+    const value: ArgNode = { kind: "var", name: name! };
+    content.patterns.push({ kind: "bind", value, pattern: out.pattern, line: out.line });
+  }
   const temporary = name?.startsWith("$$") ? around.temporary(name, out!) : undefined;
   const from = addArgs(content, node, args);
   content.outputs.push({ leaf: templateLeaf(node.agg), from, width: args.length, temporary });

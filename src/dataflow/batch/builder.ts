@@ -1,6 +1,7 @@
 // From the nodes of a batch block to phases (language.md 7): follows its sources, joins them where a node needs vars of several, aggregates, goes on with
 // post-agg. `FlowBuilder` builds each piece of straight code; what passes between pieces goes through sinks.
 import type { RamaError } from "../../base/errors.ts";
+import { type ArgNode, exprNode } from "../../paths/arg.ts";
 import { Ops } from "../ops.ts";
 import type { Binding, FlowArg, FlowNode, FlowOp, Label, SendTarget, StateRef } from "../flow.ts";
 import type { Place, Region } from "../flow-builder.ts";
@@ -11,7 +12,7 @@ import { checkKind, type ProgramKind } from "../where.ts";
 import { type AggPart, aggContent } from "./agg-sink.ts";
 import { type Branch, findJoins, instanceVar, joinKeys, namesOf, namesSince } from "./branch.ts";
 import type { FlowPhase, PhaseWhere } from "./flow.ts";
-import { blocksOf, boundVars, usedVars } from "./node-vars.ts";
+import { blocksOf, boundVars, usedVars, usesContext } from "./node-vars.ts";
 import type { AggSink, JoinSink, Sink } from "./sinks.ts";
 
 /** What a batch needs of the FlowBuilder whose graph it adds to. */
@@ -73,8 +74,8 @@ export class BatchBuilder {
         parts.push({ node: groups[at]!.node as AggPart["node"], out: groups[at]!.outs[0] });
       }
     }
-    const place = this.#aggregate(head, parts);
-    return this.#postAgg(groups.slice(at), place);
+    const { place, patterns } = this.#aggregate(head, parts);
+    return this.#postAgg([...patterns, ...groups.slice(at).flatMap((group) => group.nodes)], place);
   }
 
   // ---- pre-agg
@@ -245,8 +246,8 @@ export class BatchBuilder {
     const inner = new BatchBuilder(this.#parts, this.#outside, this.phases);
     const end = inner.block(node.block.nodes);
     if (end === undefined) throw builderError("NOT_ALLOWED_HERE", node, "the block of a SubBatch is empty");
-    const names = outs[0]?.pattern === undefined ? (outs[0]?.vars ?? []) : undefined;
-    if (names === undefined) throw builderError("NOT_ALLOWED_HERE", outs[0]!, "rows of a SubBatch are bound by vars");
+    const { pattern } = outs[0] ?? {};
+    const names = pattern === undefined ? (outs[0]?.vars ?? []) : [outs[0]!.vars[0] ?? "*___whole"];
     if (outs.length > 0 && names.length !== node.vars.length) {
       const message = `${nodeText(node)} emits ${node.vars.length} fields, out binds ${names.length} vars`;
       throw builderError("WRONG_OUTPUT_COUNT", outs[0]!, message, { fields: node.vars.length, vars: names.length });
@@ -263,7 +264,16 @@ export class BatchBuilder {
     });
     const partition = end.partition === "origin" ? ("origin" as const) : undefined;
     const branch = this.#addBranch(node, { list, scope, partition, dead: end.dead, pending: undefined });
-    if (names.some((name) => name.startsWith("**"))) this.#freeze(branch);
+    if (pattern !== undefined) {
+      const value: ArgNode = { kind: "var", name: names[0]! };
+      branch.place = this.#parts.build(
+        [{ kind: "bind", value, pattern, line: outs[0]!.line }],
+        branch.place,
+        this.#region,
+      );
+    }
+    const bound = namesSince(branch.place.scope, this.#outside);
+    if (bound.some((name) => name.startsWith("**"))) this.#freeze(branch);
   }
 
   #hook(node: NodeOf<"hook">): void {
@@ -415,13 +425,16 @@ export class BatchBuilder {
 
   // ---- aggregation
 
-  #aggregate(head: BlockNode, parts: readonly AggPart[]): Place {
+  #aggregate(head: BlockNode, parts: readonly AggPart[]) {
     for (const { node } of parts) checkKind(node, this.#parts.kind, this.#parts.name);
     const { flow, resolver } = this.#parts;
     const used = new Set([...usedVars(head), ...parts.flatMap(({ node }) => [...usedVars(node)])]);
     this.#branchFor(head, used);
     const branch = this.#joinAll(head)!;
     if (this.#branches.length > 1) throw this.#stray(head);
+    if (this.#parts.kind !== "detached" && usesContext([head, ...parts.map(({ node }) => node)])) {
+      this.#goToFinal(head, branch);
+    }
     const keyNames = head.kind === "groupBy" ? head.keys : [];
     const { to, where, partition } = this.#finalOf(head, branch);
     const content = aggContent(
@@ -464,7 +477,19 @@ export class BatchBuilder {
       feeds: undefined,
     });
     const names = [...keyNames, ...content.outputNames, ...content.limitNames, ...content.capturedNames];
-    return { ...this.#rowsOf(sink, head, names, where), partition };
+    return { place: { ...this.#rowsOf(sink, head, names, where), partition }, patterns: content.patterns };
+  }
+
+  /** Where inputs are computed from the task that they are aggregated on, the row goes there first. */
+  #goToFinal(head: BlockNode, branch: Branch): void {
+    let node = branch.final;
+    if (head.kind === "groupBy") {
+      const keys = head.keys.map((name): ArgNode => ({ kind: "var", name }));
+      const args = keys.length === 1 ? keys : [exprNode(Ops.TUPLE, keys)];
+      node = { kind: "partition", by: "hash", object: undefined, args, line: head.line };
+    }
+    branch.final = undefined;
+    if (node !== undefined) branch.place = this.#parts.build([node], branch.place, this.#region);
   }
 
   #rowsOf(sink: AggSink, head: BlockNode, names: readonly (string | undefined)[], where: PhaseWhere): Place {
@@ -515,12 +540,8 @@ export class BatchBuilder {
 
   // ---- post-agg
 
-  #postAgg(groups: readonly Group[], place: Place): Place {
-    const nodes: BlockNode[] = [];
-    for (const group of groups) {
-      for (const node of group.nodes) refuseInPostAgg(node);
-      nodes.push(...group.nodes);
-    }
+  #postAgg(nodes: readonly BlockNode[], place: Place): Place {
+    for (const node of nodes) refuseInPostAgg(node);
     return this.#parts.build(nodes, place, { anchors: new Map(), loop: undefined });
   }
 }

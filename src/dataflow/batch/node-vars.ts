@@ -1,6 +1,6 @@
 // Which vars a node uses and which it binds, nested blocks included: what decides where a node of a batch's pre-agg can be attached.
 import { templateArgs } from "../../aggregators/compound.ts";
-import type { ArgNode } from "../../paths/arg.ts";
+import { type ArgNode, isOp } from "../../paths/arg.ts";
 import { collectArgs } from "../../paths/spec.ts";
 import type { BlockNode } from "../nodes.ts";
 import { patternVars } from "../patterns.ts";
@@ -74,6 +74,13 @@ export function blocksOf(node: BlockNode): (readonly BlockNode[])[] {
     default:
       return [];
   }
+}
+
+/** Ops that tell of the task that they run on. */
+export function usesContext(nodes: readonly BlockNode[]): boolean {
+  const asks = (arg: ArgNode): boolean =>
+    arg.kind === "expr" && ((isOp(arg.op) && arg.op.context) || arg.args.some(asks));
+  return nodes.some((node) => argsOfNode(node).some(asks) || blocksOf(node).some((block) => usesContext(block)));
 }
 
 const varArg = (name: string): ArgNode => ({ kind: "var", name });
