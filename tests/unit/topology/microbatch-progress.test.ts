@@ -1,0 +1,27 @@
+// What a microbatch topology keeps on disk, with bytes that version 1 wrote.
+import { expect, test } from "bun:test";
+import { decodeGroup, decodeSlice, encodeGroup, encodeSlice } from "../../../src/topology/microbatch/progress.ts";
+
+const bytesOf = (hex: string) => Uint8Array.from(hex.match(/../g)!.map((byte) => Number.parseInt(byte, 16)));
+const hexOf = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+const slice = { first: 5, next: 300, attempted: 9, end: 310 };
+const group = { committed: 8, attempted: 9, prepared: undefined };
+const prepared = { committed: 8, attempted: 9, prepared: { id: 9, writes: Uint8Array.of(1, 2, 3) } };
+
+test("version 1 of a slice", () => {
+  expect(hexOf(encodeSlice(slice))).toBe("0105ac0209b602");
+  expect(decodeSlice(bytesOf("0105ac0209b602"))).toEqual(slice);
+});
+
+test("version 1 of a group, with and without prepared writes", () => {
+  expect(hexOf(encodeGroup(group))).toBe("01080900");
+  expect(decodeGroup(bytesOf("01080900"))).toEqual(group);
+  expect(hexOf(encodeGroup(prepared))).toBe("0108090903010203");
+  expect(decodeGroup(bytesOf("0108090903010203"))).toEqual(prepared);
+});
+
+test("another version is refused", () => {
+  expect(() => decodeSlice(bytesOf("0205"))).toThrow(/version 2 is not known/);
+  expect(() => decodeGroup(bytesOf("ff"))).toThrow(/not known to this release/);
+});
