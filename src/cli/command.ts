@@ -2,7 +2,8 @@
 // `util.parseArgs` of Node, which Bun has too.
 import { parseArgs } from "node:util";
 import type { Env } from "../base/env.ts";
-import { RamaError } from "../base/errors.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
+import { parseJson } from "../base/json.ts";
 import type { Config } from "../config/rama-yaml.ts";
 import type { Platform } from "../net/platform.ts";
 import type { Print } from "./print.ts";
@@ -59,6 +60,8 @@ export interface Command {
   /** Prints data: takes --json. */
   readonly data?: boolean;
   readonly example: string;
+  /** Where they are not those of all commands. */
+  readonly exitCodes?: string;
   /** Not in `rama help` (names of the original that only point elsewhere, internal roles). */
   readonly hidden?: boolean;
   /** Resolves to the exit code: 0 done, 1 the cluster or the data said no, 2 wrong arguments or settings, 3 nobody reachable. */
@@ -153,6 +156,15 @@ export function numberOption(parsed: Parsed, name: string, fallback: number): nu
   if (!Number.isInteger(value) || value < 0)
     throw new RamaError("BAD_ARGUMENTS", `--${name} must be a whole number, got "${text}"`, { name });
   return value;
+}
+
+/** BAD_ARGUMENTS with where in the text. */
+export function jsonArgument(text: string, what: string): unknown {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new RamaError("BAD_ARGUMENTS", `${what}: ${messageOf(error)}`, {}, error);
+  }
 }
 
 export function textOption(parsed: Parsed, name: string): string | undefined {

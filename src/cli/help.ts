@@ -1,6 +1,7 @@
 // Help texts and docs/cli.md, both made from the table of commands.
 import { type Command, usageOf } from "./command.ts";
 
+const exitCodes = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments or settings, 3 nobody reachable.";
 const groups: readonly Command["group"][] = ["Daemons", "Modules", "Data", "Development", "Release"];
 
 export function overview(commands: readonly Command[], release: string): string {
@@ -14,7 +15,7 @@ export function overview(commands: readonly Command[], release: string): string 
     lines.push("");
   }
   lines.push("Settings are read from rama.yaml beside this executable (RAMA_HOME names another directory).");
-  lines.push("Exit codes: 0 done, 1 refused or failed, 2 wrong arguments or settings, 3 nobody reachable.");
+  lines.push(exitCodes);
   return lines.join("\n");
 }
 
@@ -34,12 +35,12 @@ export function helpOf(command: Command): string {
     lines.push("", ...rows.map(([name, help]) => `  ${name.padEnd(width)}  ${help}`));
   }
   lines.push("", "example:", ...command.example.split("\n").map((line) => `  ${line}`));
+  lines.push("", command.exitCodes ?? exitCodes);
   return lines.join("\n");
 }
 
 export function markdown(commands: readonly Command[]): string {
   const lines = ["# The `rama` command", "", "Generated from the table of commands (`src/cli/commands.ts`).", ""];
-  lines.push("Exit codes: 0 done, 1 refused or failed, 2 wrong arguments or settings, 3 nobody reachable.", "");
   for (const group of groups) {
     lines.push(`## ${group}`, "");
     for (const command of commands.filter((c) => c.group === group && !c.hidden)) {

@@ -53,9 +53,20 @@ function renderTable(headings: readonly string[], rows: readonly (readonly (stri
 /** A bar that is drawn in place on a terminal; elsewhere a line at every tenth. */
 function createProgress(sink: Sink, what: string, total: number): Progress {
   let lastTenth = -1;
+  let toldAt = 1;
+  /** Nobody knows how much will come: the bytes so far, each time that they have doubled. */
+  const unmeasured = (done: number, detail: string): void => {
+    const line = `${what}: ${done.toLocaleString("en-US")} bytes ${detail}`;
+    if (sink.isTty) sink.write(`\r\u001b[K${line}`);
+    else if (done >= toldAt) {
+      toldAt = done * 2;
+      sink.write(`${line}\n`);
+    }
+  };
   return {
     update(done, detail = "") {
-      const share = total === 0 ? 1 : Math.min(1, done / total);
+      if (total === 0) return unmeasured(done, detail);
+      const share = Math.min(1, done / total);
       if (sink.isTty) {
         const width = Math.max(10, Math.min(40, sink.columns - what.length - detail.length - 30));
         const filled = Math.round(share * width);

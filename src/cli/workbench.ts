@@ -28,7 +28,9 @@ export interface Workbench {
   unpack(dir: string): Promise<string[]>;
   /** Files of a new project by name. */
   projectTemplate(name: string): Readonly<Record<string, string>>;
+  /** Ctrl-C or SIGTERM calls `fn`, a second one ends the process at once; until the returned function is called. */
+  onInterrupt(fn: () => void): () => void;
   readStdin(): AsyncIterable<Uint8Array>;
-  /** Lines of a text file as it is read, with the byte offset after each. */
+  /** Lines of a text file as it is read. */
   readLines(path: string): AsyncIterable<string>;
 }

@@ -1,19 +1,14 @@
 // append and select: the daily look at a cluster's data, and bulk loading.
-import { messageOf, RamaError } from "../../base/errors.ts";
-import { jsonOf, parseJson } from "../../base/json.ts";
+import { RamaError } from "../../base/errors.ts";
+import { jsonOf } from "../../base/json.ts";
 import { RamaClusterManager } from "../../client/cluster-manager.ts";
-import type { DepotClient } from "../../client/depot.ts";
 import { pathOfJson } from "../../paths/json-path.ts";
 import type { AckLevelName } from "../../dataflow/compiled.ts";
-import { type Command, type CommandContext, numberOption, textOption } from "../command.ts";
-import { absolute } from "./modules.ts";
+import { loadFile } from "../bulk-load.ts";
+import { type Command, type CommandContext, jsonArgument, textOption } from "../command.ts";
 
 const internalHostnames = { name: "useInternalHostnames", help: "Use the internal names of hosts." };
 const ackLevels: readonly string[] = ["ack", "appendAck", "none"];
-/** Records sent in one call, and calls under way, of a bulk load. */
-const chunkRecords = 1000;
-const chunksInFlight = 8;
-
 async function withCluster<T>(context: CommandContext, work: (cluster: RamaClusterManager) => Promise<T>): Promise<T> {
   const { config, parsed } = context;
   const settings = {
@@ -36,7 +31,7 @@ export const append: Command = {
   summary: "Append a record, or a file of records, to a depot.",
   description: [
     "With --file (or - for stdin) every line is one JSON record. Lines that are not JSON, or that the depot refuses, go to <file>.rejected with",
-    "their number and the reason, and loading goes on. When loading is interrupted it says the line to go on from with --from-line.",
+    "their number and the reason, and loading goes on. Ctrl-C, or a cluster that is away for long, stops it: it says the line to go on from with --from-line.",
   ].join("\n"),
   positionals: [
     { name: "module", help: "The module's name." },
@@ -65,7 +60,7 @@ export const append: Command = {
     return withCluster(context, async (cluster) => {
       const depot = cluster.clusterDepot(moduleName!, depotName!);
       if (file !== undefined) return loadFile(context, depot, file, level as AckLevelName);
-      const returns = await depot.append(parsedJson(json!, "the record"), level as AckLevelName);
+      const returns = await depot.append(jsonArgument(json!, "the record"), level as AckLevelName);
       if (parsed.json) print.json(jsonOf(returns));
       else
         print.out(
@@ -75,159 +70,6 @@ export const append: Command = {
     });
   },
 };
-
-async function loadFile(
-  context: CommandContext,
-  depot: DepotClient,
-  file: string,
-  level: AckLevelName,
-): Promise<number> {
-  const { parsed, print, workbench, cwd, platform, env } = context;
-  const path = file === "-" ? "-" : absolute(cwd, file);
-  if (path !== "-" && !platform.disk.exists(path))
-    throw new RamaError("FILE_NOT_FOUND", `there is no file ${path}`, { path });
-  const fromLine = numberOption(parsed, "from-line", 1);
-  const totalBytes = path === "-" ? 0 : platform.disk.size(path);
-  const rejects = new Rejects(context, path === "-" ? `${cwd}/stdin` : path);
-  const progress = print.progress(`loading ${file}`, totalBytes);
-  const startedMs = env.monotonicMs();
-  const load = new BulkLoad(depot, level, rejects);
-  let line = 0;
-  let bytes = 0;
-  try {
-    for await (const text of workbench.readLines(path)) {
-      line++;
-      bytes += text.length + 1;
-      if (line < fromLine || text.trim() === "") continue;
-      await load.add(line, text);
-      if (line % chunkRecords === 0) {
-        progress.update(bytes, `${rate(load.appended, env.monotonicMs() - startedMs)} records/s`);
-        await env.sleep(0);
-      }
-    }
-    await load.finish();
-  } catch (error) {
-    progress.end(`stopped: everything before line ${load.resumeLine} is stored`);
-    print.note(`go on with: --from-line ${load.resumeLine}`);
-    throw error;
-  } finally {
-    rejects.close();
-  }
-  const ms = env.monotonicMs() - startedMs;
-  progress.end(
-    `${load.appended.toLocaleString("en-US")} records in ${(ms / 1000).toFixed(2)} s (${rate(load.appended, ms)} records/s)`,
-  );
-  if (rejects.count > 0) print.note(`${rejects.count} lines were rejected: ${rejects.path}`);
-  if (parsed.json) print.json({ appended: load.appended, rejected: rejects.count, lines: line });
-  return rejects.count > 0 ? 1 : 0;
-}
-
-function rate(count: number, ms: number): string {
-  return Math.round(count / Math.max(ms / 1000, 0.001)).toLocaleString("en-US");
-}
-
-/** Keeps a bounded window of chunks under way and knows the first line that may not be stored. */
-class BulkLoad {
-  appended = 0;
-  readonly #depot: DepotClient;
-  readonly #level: AckLevelName;
-  readonly #rejects: Rejects;
-  readonly #underWay = new Map<number, Promise<void>>();
-  #lines: number[] = [];
-  #records: unknown[] = [];
-  #nextLine = 1;
-  #failure: unknown;
-
-  constructor(depot: DepotClient, level: AckLevelName, rejects: Rejects) {
-    this.#depot = depot;
-    this.#level = level;
-    this.#rejects = rejects;
-  }
-
-  get resumeLine(): number {
-    return Math.min(this.#nextLine, ...this.#underWay.keys(), ...this.#lines.slice(0, 1));
-  }
-
-  async add(line: number, text: string): Promise<void> {
-    this.#nextLine = line + 1;
-    try {
-      this.#records.push(parsedJson(text, `line ${line}`));
-      this.#lines.push(line);
-    } catch (error) {
-      this.#rejects.add(line, messageOf(error), text);
-    }
-    if (this.#records.length >= chunkRecords) await this.#send();
-  }
-
-  async finish(): Promise<void> {
-    if (this.#records.length > 0) await this.#send();
-    await Promise.all(this.#underWay.values());
-    if (this.#failure) throw this.#failure;
-  }
-
-  async #send(): Promise<void> {
-    while (this.#underWay.size >= chunksInFlight) await Promise.race(this.#underWay.values());
-    if (this.#failure) throw this.#failure;
-    const [lines, records] = [this.#lines, this.#records];
-    this.#lines = [];
-    this.#records = [];
-    const chunk = this.#appendAll(lines, records).then(
-      () => void this.#underWay.delete(lines[0]!),
-      (error: unknown) => {
-        this.#failure ??= error;
-      },
-    );
-    this.#underWay.set(lines[0]!, chunk);
-  }
-
-  async #appendAll(lines: readonly number[], records: readonly unknown[]): Promise<void> {
-    const { appended, failures } = await this.#depot.appendMany(records, this.#level);
-    this.appended += appended;
-    for (const { index, error } of failures) {
-      // Stored all the same: only its processing failed.
-      if (error.facts["stored"] === true) this.appended++;
-      if (error.retryable && error.facts["stored"] !== true) throw error;
-      this.#rejects.add(lines[index]!, `${error.message} (${error.code})`, JSON.stringify(records[index]));
-    }
-  }
-}
-
-/** <file>.rejected: one JSON object a line, `{ line, reason, text }`. Made when the first line is rejected. */
-class Rejects {
-  count = 0;
-  readonly path: string;
-  readonly #context: CommandContext;
-  #file: ReturnType<CommandContext["platform"]["disk"]["open"]> | undefined;
-  #position = 0;
-
-  constructor(context: CommandContext, path: string) {
-    this.#context = context;
-    this.path = `${path}.rejected`;
-  }
-
-  add(line: number, reason: string, text: string): void {
-    if (!this.#file) {
-      this.#file = this.#context.platform.disk.open(this.path, "upsert");
-      this.#file.truncate(0);
-    }
-    const bytes = new TextEncoder().encode(`${JSON.stringify({ line, reason, text })}\n`);
-    this.#file.write(bytes, this.#position);
-    this.#position += bytes.length;
-    this.count++;
-  }
-
-  close(): void {
-    this.#file?.close();
-  }
-}
-
-function parsedJson(text: string, what: string): unknown {
-  try {
-    return parseJson(text);
-  } catch (error) {
-    throw new RamaError("BAD_ARGUMENTS", `${what}: ${messageOf(error)}`, {}, error);
-  }
-}
 
 export const select: Command = {
   name: "select",
@@ -248,7 +90,7 @@ export const select: Command = {
   async run(context) {
     const { parsed, print } = context;
     const [moduleName, pstateName, text] = parsed.positionals;
-    const { path, partitionKey } = pathOfJson(parsedJson(text!, "the path"));
+    const { path, partitionKey } = pathOfJson(jsonArgument(text!, "the path"));
     return withCluster(context, async (cluster) => {
       const pstate = cluster.clusterPState(moduleName!, pstateName!);
       const rows =
@@ -280,7 +122,7 @@ export const query: Command = {
   async run(context) {
     const { parsed, print } = context;
     const [moduleName, queryName, text] = parsed.positionals;
-    const args = text === undefined ? [] : parsedJson(text, "the arguments");
+    const args = text === undefined ? [] : jsonArgument(text, "the arguments");
     if (!Array.isArray(args))
       throw new RamaError("BAD_ARGUMENTS", "the arguments must be a JSON list, as in '[\"ORD\", 3]'", { text });
     return withCluster(context, async (cluster) => {

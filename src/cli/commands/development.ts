@@ -44,6 +44,7 @@ export const run: Command = {
   ],
   options: [],
   example: "rama run examples/append-and-read.ts",
+  exitCodes: "Exit code: that of the program; 1 when it throws, or when there is no such file.",
   run: ({ parsed, workbench, cwd }) =>
     workbench.run(absolute(cwd, parsed.positionals[0]!), parsed.positionals.slice(1)),
 };

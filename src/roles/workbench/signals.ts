@@ -30,3 +30,19 @@ export function untilStopped(env: Env, stop: () => Promise<void>): Promise<numbe
     process.on("SIGINT", onSignal);
   });
 }
+
+/** For commands that stop in order: the first signal calls `fn`, the second one ends the process. Returns what takes it back. */
+export function onInterrupt(fn: () => void): () => void {
+  let isStopping = false;
+  const onSignal = (): void => {
+    if (isStopping) process.exit(130);
+    isStopping = true;
+    fn();
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  return () => {
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+  };
+}

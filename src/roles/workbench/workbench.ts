@@ -9,6 +9,7 @@ import { type DaemonContext, runDaemon, runWorkerDaemon } from "./daemons.ts";
 import { runDev } from "./dev.ts";
 import { projectTemplate } from "./project-template.ts";
 import { unpackRelease } from "./release-files.ts";
+import { onInterrupt } from "./signals.ts";
 
 export interface WorkbenchOptions {
   readonly context: DaemonContext;
@@ -58,6 +59,7 @@ export function createWorkbench({ context, doors, say }: WorkbenchOptions): Work
       return unpackRelease(dir);
     },
     projectTemplate,
+    onInterrupt,
     readStdin: () => process.stdin as AsyncIterable<Uint8Array>,
     readLines: (path) =>
       createInterface({
