@@ -23,7 +23,9 @@ import { type BlockNode, builderError, type EachFn, nodeText, type NodeOf, type 
 import { type Pattern, patternVars } from "./patterns.ts";
 import { Resolver, type Surroundings } from "./resolve.ts";
 import { join, Scope } from "./scope.ts";
-import { BatchBuilder, type FlowParts, needsPhases } from "./batch/builder.ts";
+import { BatchBuilder } from "./batch/builder.ts";
+import { needsPhases } from "./batch/groups.ts";
+import type { FlowParts } from "./batch/parts.ts";
 import { checkKind, type ProgramKind } from "./where.ts";
 
 /** Where the next node is attached. */

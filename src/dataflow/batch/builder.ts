@@ -2,42 +2,20 @@
 // post-agg. `FlowBuilder` builds each piece of straight code; what passes between pieces goes through sinks.
 import type { RamaError } from "../../base/errors.ts";
 import { type ArgNode, exprNode } from "../../paths/arg.ts";
-import { Ops } from "../ops.ts";
-import type { Binding, FlowArg, FlowNode, FlowOp, Label, SendTarget, StateRef } from "../flow.ts";
+import type { StateRef } from "../flow.ts";
 import type { Place, Region } from "../flow-builder.ts";
 import { type BlockNode, builderError, nodeText, type NodeOf } from "../nodes.ts";
-import type { Resolver } from "../resolve.ts";
+import { Ops } from "../ops.ts";
 import type { Scope } from "../scope.ts";
-import { checkKind, type ProgramKind } from "../where.ts";
+import { checkKind } from "../where.ts";
 import { type AggPart, aggContent } from "./agg-sink.ts";
-import { type Branch, findJoins, instanceVar, joinKeys, namesOf, namesSince } from "./branch.ts";
+import { type Branch, findJoins, instanceVar, namesOf, namesSince } from "./branch.ts";
 import type { FlowPhase, PhaseWhere } from "./flow.ts";
-import { blocksOf, boundVars, usedVars, usesContext } from "./node-vars.ts";
-import type { AggSink, JoinSink, Sink } from "./sinks.ts";
-
-/** What a batch needs of the FlowBuilder whose graph it adds to. */
-export interface FlowParts {
-  readonly kind: ProgramKind;
-  readonly name: string | undefined;
-  readonly resolver: Resolver;
-  build(nodes: readonly BlockNode[], start: Place, region: Region): Place;
-  flow(place: Place, node: BlockNode, op: FlowOp): FlowNode;
-  stage(kind: "stage" | "source", node: BlockNode): Label;
-  fresh(name: string): Binding;
-  target(node: NodeOf<"partition">, place: Place): SendTarget;
-  /** A temporary PState that begins to exist, for rows of `fields` fields if it keeps rows. */
-  temporary(name: string, node: BlockNode, fields: number | undefined): number;
-  /** One that keeps rows. */
-  kept(name: string, node: BlockNode): { readonly index: number; readonly fields: number };
-  nextSink(): number;
-}
-
-interface Group {
-  readonly node: BlockNode;
-  /** The node and its outs. */
-  readonly nodes: readonly BlockNode[];
-  readonly outs: readonly NodeOf<"out">[];
-}
+import { buildSteps, type Group, groupedAggs, groupsOf, isAggregator, refuseInPostAgg } from "./groups.ts";
+import { joinBranches } from "./join.ts";
+import { boundVars, usedVars, usesContext } from "./node-vars.ts";
+import { byKeys, type FlowParts, instanceOf, phaseLabel, placeOf, sinkStages } from "./parts.ts";
+import type { AggSink } from "./sinks.ts";
 
 export class BatchBuilder {
   readonly #parts: FlowParts;
@@ -201,7 +179,7 @@ export class BatchBuilder {
   // ---- sources
 
   #startSource(node: BlockNode): Branch {
-    const label = this.#phaseLabel(node);
+    const label = phaseLabel(this.#parts, node);
     const last = this.phases[this.phases.length - 1];
     const start = { label, where: "here" as const };
     if (last !== undefined && last.sink === undefined && last === this.#openPhase) last.starts.push(start);
@@ -209,20 +187,10 @@ export class BatchBuilder {
       this.#openPhase = { sink: undefined, starts: [start] };
       this.phases.push(this.#openPhase);
     }
-    return this.#addBranch(node, this.#placeOf(label, this.#outside.with(label.params[0]!)));
+    return this.#addBranch(node, placeOf(label, this.#outside.with(label.params[0]!)));
   }
 
   #openPhase: FlowPhase | undefined = undefined;
-
-  #phaseLabel(node: BlockNode): Label {
-    const label = this.#parts.stage("source", node);
-    label.params.push(this.#parts.fresh(instanceVar));
-    return label;
-  }
-
-  #placeOf(label: Label, scope: Scope): Place {
-    return { list: label.entry, scope, partition: undefined, dead: false, pending: undefined };
-  }
 
   #addBranch(node: BlockNode, place: Place): Branch {
     const branch: Branch = {
@@ -347,80 +315,15 @@ export class BatchBuilder {
   }
 
   #join(left: Branch, right: Branch): Branch {
-    const { flow, fresh, resolver } = this.#parts;
-    const node = right.first;
-    const keys = joinKeys(namesOf(left, this.#outside), namesOf(right, this.#outside))!;
-    const sink: JoinSink = {
-      kind: "join",
-      id: this.#parts.nextSink(),
-      line: node.line,
-      takeStage: -1,
-      flushStage: -1,
-      keepsAlone: [right.optional, left.optional],
-      widths: [0, 0],
-    };
-    this.#stagesOf(sink, node);
-    const label = this.#phaseLabel(node);
-    const keyOuts = keys.map((name) => fresh(name));
-    const sides = [left, right].map((branch, side) => {
-      const names = namesSince(branch.place.scope, this.#outside).filter((name) => !keys.includes(name));
-      const feeds = names.map((name) => fresh(name));
-      flow(branch.place, node, {
-        kind: "put",
-        sink,
-        side,
-        instance: this.#instance(branch.place, node),
-        to: byKeys,
-        keys: keys.map((name) => resolver.var(name, branch.place.scope, node)),
-        args: names.map((name) => resolver.var(name, branch.place.scope, node)),
-        feeds,
-      });
-      return feeds;
-    });
-    const start = this.#placeOf(label, this.#outside.with(label.params[0]!));
-    const instance = this.#instance(start, node);
-    const rows = flow(start, node, { kind: "rows", sink, instance, keyCount: keys.length, sides });
-    rows.outs = [...keyOuts, ...sides.flat()];
-    this.phases.push({ sink, starts: [{ label, where: "all" }] });
+    const joined = joinBranches(this.#parts, this.#outside, left, right);
+    this.phases.push(joined.phase);
     for (const each of [left, right]) this.#branches.splice(this.#branches.indexOf(each), 1);
-    const branch: Branch = {
-      place: { ...start, list: rows.next, scope: rows.outs.reduce((scope, each) => scope.with(each), start.scope) },
-      roots: new Set([...left.roots, ...right.roots]),
-      first: left.first,
-      unground: new Set([...left.unground, ...right.unground]),
-      optional: left.optional && right.optional,
-      frozen: false,
-      final: (this.#current === right ? right : left).final ?? left.final ?? right.final,
-      last: (this.#current === right ? right : left).last ?? left.last ?? right.last,
-    };
+    const newest = this.#current === right ? right : left;
+    const final = newest.final ?? left.final ?? right.final;
+    const branch = { ...joined.branch, final, last: newest.last ?? left.last ?? right.last };
     this.#branches.push(branch);
     this.#current = branch;
     return branch;
-  }
-
-  #instance(place: Place, node: BlockNode): FlowArg {
-    return this.#parts.resolver.var(instanceVar, place.scope, node);
-  }
-
-  /** What takes rows of another engine in, and what sends those of this one. */
-  #stagesOf(sink: Sink, node: BlockNode): void {
-    const { flow, fresh, stage } = this.#parts;
-    const take = stage("stage", node);
-    const [instance, rows] = [fresh(instanceVar), fresh("rows")];
-    take.params.push(instance, rows);
-    const at = (label: Label) => this.#placeOf(label, this.#outside);
-    flow(at(take), node, {
-      kind: "take",
-      sink,
-      instance: { kind: "var", binding: instance },
-      rows: { kind: "var", binding: rows },
-    });
-    const flush = stage("stage", node);
-    const own = fresh(instanceVar);
-    flush.params.push(own);
-    flow(at(flush), node, { kind: "flush", sink, instance: { kind: "var", binding: own } });
-    sink.takeStage = take.stage!;
-    sink.flushStage = flush.stage!;
   }
 
   // ---- aggregation
@@ -464,13 +367,13 @@ export class BatchBuilder {
       mergeable: content.outputs.every(({ leaf }) => leaf.combine !== undefined),
       flushRequired: content.outputs.some(({ leaf }) => leaf.flushRequired),
     };
-    this.#stagesOf(sink, head);
+    sinkStages(this.#parts, this.#outside, sink, head);
     const inputs = content.args.map(({ node, arg }) => resolver.arg(arg, branch.place.scope, node));
     flow(branch.place, head, {
       kind: "put",
       sink,
       side: 0,
-      instance: this.#instance(branch.place, head),
+      instance: instanceOf(this.#parts, branch.place, head),
       to,
       keys: inputs.slice(0, keyNames.length),
       args: inputs.slice(keyNames.length),
@@ -494,12 +397,12 @@ export class BatchBuilder {
 
   #rowsOf(sink: AggSink, head: BlockNode, names: readonly (string | undefined)[], where: PhaseWhere): Place {
     const { flow, fresh } = this.#parts;
-    const label = this.#phaseLabel(head);
-    const start = this.#placeOf(label, this.#outside.with(label.params[0]!));
+    const label = phaseLabel(this.#parts, head);
+    const start = placeOf(label, this.#outside.with(label.params[0]!));
     const rows = flow(start, head, {
       kind: "rows",
       sink,
-      instance: this.#instance(start, head),
+      instance: instanceOf(this.#parts, start, head),
       keyCount: 0,
       sides: [],
     });
@@ -546,8 +449,6 @@ export class BatchBuilder {
   }
 }
 
-const byKeys: SendTarget = { kind: "hash", key: { kind: "const", value: null }, byKeys: true };
-
 function fork(from: Branch, place: Place, first: BlockNode): Branch {
   return {
     ...from,
@@ -565,60 +466,4 @@ function sharesRoot(a: Branch, b: Branch): boolean {
 function comesFrom(scope: Scope, ancestor: Scope): boolean {
   for (let at: Scope | undefined = scope; at !== undefined; at = at.parent) if (at === ancestor) return true;
   return false;
-}
-
-/** Code with aggregations or several sources; anything else runs as it stands. */
-export function needsPhases(nodes: readonly BlockNode[]): boolean {
-  return nodes.some((node) => isAggregator(node) || node.kind === "subBatch" || node.kind === "freshBatchSource");
-}
-
-export function isAggregator(node: BlockNode): boolean {
-  return node.kind === "agg" || node.kind === "groupBy" || node.kind === "limitAgg";
-}
-
-function groupsOf(nodes: readonly BlockNode[]): Group[] {
-  const groups: Group[] = [];
-  for (let i = 0; i < nodes.length; ) {
-    const node = nodes[i]!;
-    let end = i + 1;
-    while (end < nodes.length && (nodes[end]!.kind === "out" || nodes[end]!.kind === "outStream")) end++;
-    const all = nodes.slice(i, end);
-    groups.push({ node, nodes: all, outs: all.filter((each) => each.kind === "out") as NodeOf<"out">[] });
-    i = end;
-  }
-  return groups;
-}
-
-/** A loop is built with its out; other outs one by one, since named streams branch off. */
-function buildSteps(group: Group): (readonly BlockNode[])[] {
-  if (group.node.kind === "loop" || group.node.kind === "materialize") return [group.nodes];
-  return group.nodes.map((node) => [node]);
-}
-
-function groupedAggs(groupBy: NodeOf<"groupBy">): AggPart[] {
-  return groupsOf(groupBy.block.nodes).map(({ node, outs }) => {
-    if (isAggregator(node) && node.kind !== "groupBy") return { node: node as AggPart["node"], out: outs[0] };
-    throw builderError("NOT_ALLOWED_HERE", node, `groupBy holds aggregators only, not ${nodeText(node)}`);
-  });
-}
-
-function refuseInPostAgg(node: BlockNode): void {
-  const goes =
-    node.kind === "partition" ||
-    (node.kind === "select" && node.from.kind === "var" && node.from.name.startsWith("$$"));
-  if (goes) {
-    throw builderError(
-      "PARTITIONER_IN_POSTAGG",
-      node,
-      `Partitioning not allowed in postagg: ${nodeText(node)} stands after an aggregation; wrap that in a SubBatch`,
-    );
-  }
-  if (isAggregator(node) || node.kind === "subBatch" || node.kind === "freshBatchSource") {
-    throw builderError(
-      "NOT_ALLOWED_HERE",
-      node,
-      `${nodeText(node)} stands after an aggregation: wrap that one in a SubBatch`,
-    );
-  }
-  for (const block of blocksOf(node)) for (const inner of block) refuseInPostAgg(inner);
 }
