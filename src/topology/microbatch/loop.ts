@@ -1,0 +1,285 @@
+// One microbatch after another: does what the coordinator decides, on the engine of task 0. New records wake it at once; it sleeps only when there is nothing to do.
+import type { RamaError } from "../../base/errors.ts";
+import { RamaError as Failure } from "../../base/errors.ts";
+import type { Timer } from "../../base/env.ts";
+import { flexLatencyJobs } from "../../task/run-queue.ts";
+import { userError } from "../../task/user-errors.ts";
+import { BatchRun } from "../batch/batch-run.ts";
+import { defaultRetryDelays, retryDelayMs } from "../stream/retry.ts";
+import type { Attempts } from "./attempts.ts";
+import { control } from "./control.ts";
+import { Coordinator } from "./coordinator.ts";
+
+export class MicrobatchLoop {
+  failures = 0;
+  lastError: string | null = null;
+  /** Records that are visible everywhere. */
+  processed = 0;
+  readonly #at: Attempts;
+  readonly #coordinator: Coordinator;
+  readonly #others: readonly number[];
+  /** Effects outside of the store are told apart by the microbatch's number: slices are durable before it runs. */
+  readonly #hasOutsideEffects: boolean;
+  #nextRun: number;
+  readonly #dataElsewhere = new Set<number>();
+  /** Groups of other engines: what is visible there. */
+  readonly #elsewhere = new Map<number, { readonly committed: number; readonly processed: number }>();
+  #pumpQueued = false;
+  #timer: Timer | undefined = undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
+  #phaseTimeoutMs = 60_000;
+  #idleMs = 60_000;
+  #forceDelayMs = 0;
+
+  /** After recovery. */
+  constructor(at: Attempts, paused: boolean) {
+    this.#at = at;
+    const { host, topology, runners } = at;
+    const groups = Array.from({ length: host.context.info.numThreads }, (_, group) => group);
+    this.#others = groups.filter((group) => !runners.has(group));
+    this.#hasOutsideEffects = /x\.(awaitPromise|appendToDepot)\(/.test(topology.sourceText);
+    this.#nextRun = Math.floor(host.env.random() * 2 ** 39);
+    const { committed } = runners.get(0)!.state;
+    this.#coordinator = new Coordinator({
+      others: this.#others,
+      committed,
+      retryDelayMs: (failures) => retryDelayMs(failures, defaultRetryDelays),
+    });
+    this.#coordinator.paused = paused;
+    for (const runner of runners.values()) {
+      const { prepared } = runner.state;
+      if (prepared !== undefined && prepared.id <= committed) runner.apply(prepared.id);
+    }
+    this.#countProcessed();
+    this.#readOptions();
+    this.pumpSoon();
+  }
+
+  #readOptions(): void {
+    const { host, topology } = this.#at;
+    const { options } = host;
+    options.follow(() => {
+      this.#phaseTimeoutMs = options.number("topology.microbatch.phase.timeout.seconds", topology.name) * 1000;
+      this.#idleMs = options.number("topology.microbatch.empty.sleep.time.millis", topology.name);
+      this.#forceDelayMs = options.number("topology.microbatch.force.delay.millis", topology.name);
+    });
+  }
+
+  get idle(): boolean {
+    return this.#coordinator.phase === "idle";
+  }
+
+  /** Records may run and do not yet. */
+  get behind(): boolean {
+    const { paused, failures, phase } = this.#coordinator;
+    if (paused || failures > 0) return false;
+    return phase !== "idle" || this.#at.slices.some((slice) => !slice.isTick && slice.waits(0, true));
+  }
+
+  pause(paused: boolean): void {
+    this.#coordinator.paused = paused;
+    if (!paused) this.pumpSoon();
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  // ---- when
+
+  pumpSoon(): void {
+    if (this.#pumpQueued || this.#at.closed) return;
+    this.#pumpQueued = true;
+    this.#at.job(() => {
+      this.#pumpQueued = false;
+      this.#pump();
+    }, flexLatencyJobs);
+  }
+
+  #pump(): void {
+    const coordinator = this.#coordinator;
+    const { env, manualTicks } = this.#at.host;
+    const nowMs = env.monotonicMs();
+    if (coordinator.phase !== "idle") {
+      const overMs = coordinator.sinceMs + this.#phaseTimeoutMs;
+      if (coordinator.phase !== "decide" && nowMs >= overMs) this.#failed(this.#timedOut(coordinator.phase));
+      else this.#wakeAt(overMs);
+      return;
+    }
+    const work = this.#dataElsewhere.size > 0 || this.#at.slices.some((slice) => slice.waits(nowMs, manualTicks));
+    const next = coordinator.mayBegin(nowMs, { work, forceDelayMs: this.#forceDelayMs, idleMs: this.#idleMs });
+    if (next === true) this.#begin(nowMs);
+    else if (next !== undefined) this.#wakeAt(Math.min(next, this.#nextTickMs()));
+  }
+
+  #nextTickMs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    if (this.#at.host.manualTicks) return next;
+    for (const slice of this.#at.slices) {
+      if (slice.isTick) next = Math.min(next, slice.tickedMs + slice.depot.tickMs!);
+    }
+    return next;
+  }
+
+  #wakeAt(ms: number): void {
+    if (ms >= this.#timerAtMs || this.#at.closed) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = ms;
+    const { env } = this.#at.host;
+    this.#timer = env.setTimer(Math.max(1, Math.ceil(ms - env.monotonicMs())), () => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      this.pumpSoon();
+    });
+  }
+
+  #timedOut(phase: string): RamaError {
+    const { name } = this.#at.topology;
+    const message = `${name}: phase ${phase} of the microbatch took longer than ${this.#phaseTimeoutMs} ms`;
+    return new Failure("TIMEOUT", message, { topology: name, phase });
+  }
+
+  // ---- the steps
+
+  #begin(nowMs: number): void {
+    const coordinator = this.#coordinator;
+    coordinator.begin(nowMs);
+    const run = new BatchRun(this.#nextRun++, nowMs);
+    this.#at.run = run;
+    const { id } = coordinator;
+    for (const runner of this.#at.runners.values()) runner.prime(id);
+    this.#dataElsewhere.clear();
+    for (const group of this.#others) this.#at.tell(group, control.prime, [id, run.number]);
+    this.#primed(undefined);
+    this.#wakeAt(nowMs + this.#phaseTimeoutMs);
+  }
+
+  #primed(group: number | undefined): void {
+    if (!this.#coordinator.done("prime", group)) return;
+    const run = this.#at.run!;
+    const go = () => {
+      if (this.#at.run === run && !this.#at.closed) this.#process(run);
+    };
+    if (this.#hasOutsideEffects) this.#at.host.loop.after(() => this.#at.job(go));
+    else go();
+  }
+
+  #process(run: BatchRun): void {
+    this.#coordinator.process(this.#nowMs());
+    this.#at.process(run, (error) => {
+      if (this.#at.run !== run) return;
+      if (error === null) this.#processed(run);
+      else this.#failed(userError(error, this.#at.topology, 0));
+    });
+  }
+
+  #processed(run: BatchRun): void {
+    const coordinator = this.#coordinator;
+    coordinator.prepare(this.#nowMs());
+    for (const group of this.#others) this.#at.tell(group, control.prepare, [coordinator.id, run.number]);
+    this.#prepared(undefined);
+  }
+
+  #prepared(group: number | undefined): void {
+    const coordinator = this.#coordinator;
+    if (!coordinator.done("prepare", group)) return;
+    const { id } = coordinator;
+    coordinator.decide(this.#nowMs());
+    for (const runner of this.#at.runners.values()) runner.commit(id);
+    this.#at.run = undefined;
+    this.#at.host.loop.after(() => this.#decided(id));
+  }
+
+  #decided(id: number): void {
+    if (this.#at.closed) return;
+    this.#coordinator.decided(this.#nowMs());
+    this.#countProcessed();
+    for (const group of this.#others) this.#at.tell(group, control.apply, [id]);
+    this.pumpSoon();
+  }
+
+  #failed(error: RamaError): void {
+    const coordinator = this.#coordinator;
+    const { id } = coordinator;
+    if (!coordinator.failed(this.#nowMs())) return;
+    this.failures++;
+    this.lastError = error.message;
+    this.#at.host.env.log.warn("a microbatch failed; it runs again", {
+      topology: this.#at.topology.name,
+      microbatch: id,
+      failures: coordinator.failures,
+      error: error.message,
+    });
+    const { run } = this.#at;
+    this.#at.dropRun();
+    if (run !== undefined) for (const group of this.#others) this.#at.tell(group, control.drop, [run.number]);
+    this.pumpSoon();
+  }
+
+  #nowMs(): number {
+    return this.#at.host.env.monotonicMs();
+  }
+
+  // ---- what groups of other engines say
+
+  told(stage: number, vars: readonly unknown[]): void {
+    switch (stage) {
+      case control.primed: {
+        const [run, group, committed, processed] = vars as [number, number, number, number];
+        if (this.#at.run?.number !== run) return;
+        this.#visibleElsewhere(group, committed, processed);
+        this.#primed(group);
+        return;
+      }
+      case control.prepared: {
+        const [run, group] = vars as [number, number];
+        if (this.#at.run?.number === run) this.#prepared(group);
+        return;
+      }
+      case control.applied: {
+        const [group, committed, processed] = vars as [number, number, number];
+        this.#visibleElsewhere(group, committed, processed);
+        return;
+      }
+      case control.data:
+        this.#dataElsewhere.add(vars[0] as number);
+        this.pumpSoon();
+        return;
+      case control.hello:
+        this.#hello(...(vars as [number, number]));
+    }
+  }
+
+  /** A group that has (re)started: what it had of the running attempt is gone. */
+  #hello(group: number, prepared: number): void {
+    const coordinator = this.#coordinator;
+    const { name } = this.#at.topology;
+    if (prepared > 0 && prepared <= coordinator.committed) this.#at.tell(group, control.apply, [prepared]);
+    // While a decision is on its way to the disk nobody knows what to answer: the group asks again.
+    if (coordinator.phase === "decide") return;
+    this.#at.tell(group, control.welcome, []);
+    if (coordinator.phase === "prime") this.#at.tell(group, control.prime, [coordinator.id, this.#at.run!.number]);
+    else this.#failed(new Failure("CONNECTION_LOST", `${name}: task group ${group} has restarted`, { group }));
+    this.#dataElsewhere.add(group);
+    this.pumpSoon();
+  }
+
+  #visibleElsewhere(group: number, committed: number, processed: number): void {
+    const before = this.#elsewhere.get(group);
+    if (before !== undefined && before.committed > committed) return;
+    this.#elsewhere.set(group, { committed, processed });
+    this.#countProcessed();
+  }
+
+  /** While a microbatch is visible on some groups only, the count stays. */
+  #countProcessed(): void {
+    const { committed } = this.#coordinator;
+    let total = 0;
+    for (const group of this.#others) {
+      const there = this.#elsewhere.get(group);
+      if (there === undefined || there.committed < committed) return;
+      total += there.processed;
+    }
+    for (const runner of this.#at.runners.values()) total += runner.visible[1];
+    this.processed = total;
+  }
+}

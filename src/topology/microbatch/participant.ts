@@ -1,0 +1,94 @@
+// Task groups whose microbatches are coordinated by another engine: say that they are there, that records wait, and do what they are told.
+import type { Timer } from "../../base/env.ts";
+import { BatchRun } from "../batch/batch-run.ts";
+import type { Attempts } from "./attempts.ts";
+import { control } from "./control.ts";
+
+/** How often a group that waits for the coordinator speaks again. */
+const helloMs = 250;
+
+export class Participant {
+  readonly #at: Attempts;
+  /** Groups that the coordinator has not answered yet. */
+  readonly #strangers: Set<number>;
+  /** Groups that have said that records wait, since they were primed last. */
+  readonly #announced = new Set<number>();
+  #timer: Timer | undefined = undefined;
+
+  /** After recovery. */
+  constructor(at: Attempts) {
+    this.#at = at;
+    this.#strangers = new Set(at.runners.keys());
+    this.#hello();
+  }
+
+  #hello(): void {
+    if (this.#at.closed || this.#strangers.size === 0) return;
+    for (const group of this.#strangers) {
+      this.#at.tell(0, control.hello, [group, this.#at.runners.get(group)!.state.prepared?.id ?? 0]);
+    }
+    this.#timer = this.#at.host.env.setTimer(helloMs, () => this.#at.job(() => this.#hello()));
+  }
+
+  /** Records wait here that no microbatch has taken. */
+  announce(): void {
+    if (this.#at.closed) return;
+    for (const [group, runner] of this.#at.runners) {
+      if (this.#announced.has(group) || !runner.slices.some((slice) => slice.waits(0, true))) continue;
+      this.#announced.add(group);
+      this.#at.tell(0, control.data, [group]);
+    }
+  }
+
+  told(stage: number, group: number, vars: readonly unknown[]): void {
+    switch (stage) {
+      case control.prime:
+        this.#prime(group, ...(vars as [number, number]));
+        return;
+      case control.prepare:
+        this.#prepare(group, ...(vars as [number, number]));
+        return;
+      case control.apply:
+        this.#apply(group, vars[0] as number);
+        return;
+      case control.welcome:
+        this.#strangers.delete(group);
+        return;
+      case control.drop:
+        if (this.#at.run?.number === vars[0]) this.#at.dropRun();
+    }
+  }
+
+  #prime(group: number, id: number, run: number): void {
+    const runner = this.#at.runners.get(group)!;
+    this.#strangers.delete(group);
+    this.#announced.delete(group);
+    if (this.#at.run?.number !== run) {
+      this.#at.dropRun();
+      this.#at.run = new BatchRun(run, this.#at.host.env.monotonicMs());
+    }
+    // It may come twice; what has been written since must stay.
+    if (runner.primedRun !== run) {
+      runner.prime(id);
+      runner.primedRun = run;
+    }
+    this.#at.tell(0, control.primed, [run, group, ...runner.visible]);
+  }
+
+  #prepare(group: number, id: number, run: number): void {
+    if (this.#at.run?.number !== run) return;
+    this.#at.runners.get(group)!.prepareChanges(id);
+    this.#at.host.loop.after(() => this.#at.tell(0, control.prepared, [run, group]));
+  }
+
+  #apply(group: number, id: number): void {
+    const runner = this.#at.runners.get(group)!;
+    runner.apply(id);
+    this.#at.host.loop.after(() => this.#at.tell(0, control.applied, [group, ...runner.visible]));
+    this.announce();
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+}
