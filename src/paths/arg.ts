@@ -111,15 +111,15 @@ export function exprNode(op: Callable | VarArg, args: readonly ArgNode[]): Expr 
 
 /** The node of what an author wrote. Strings that look like vars are vars; containers are copied and frozen, strings inside them are data. */
 export function toArg(value: Arg): ArgNode {
-  if (isVar(value)) return Object.freeze({ kind: "var", name: value });
+  if (isVar(value)) return { kind: "var", name: value };
   if (isExpr(value)) return value;
   return constArg(value);
 }
 
 /** The node of a constant, whatever it looks like. */
 export function constArg(value: unknown): ConstantArg {
-  if (value instanceof Constant) return Object.freeze({ kind: "const", value: value.value });
-  return Object.freeze({ kind: "const", value: freezeConstant(value) });
+  if (value instanceof Constant) return { kind: "const", value: value.value };
+  return { kind: "const", value: freezeConstant(value) };
 }
 
 /** The node of a function position: a function, an Op, or a var that holds one. */

@@ -20,12 +20,11 @@ const noSteps: Steps = Object.freeze([]);
 const stopSteps: Steps = Object.freeze([step("stop")]);
 
 export class Path {
-  /** The frozen steps; see `spec.ts`. */
+  /** The steps, never changed; see `spec.ts`. */
   readonly steps: Steps;
 
   constructor(steps: Steps = noSteps) {
     this.steps = steps;
-    Object.freeze(this);
   }
 
   /** Everything the path navigates to in plain data, in order. */
@@ -45,7 +44,7 @@ export class Path {
 
   /** This path, followed by another. */
   append(path: Path): Path {
-    return new Path(Object.freeze([...this.steps, ...stepsOf(path)]));
+    return new Path([...this.steps, ...stepsOf(path)]);
   }
 
   /** The value at each key in turn: of a Map, of a plain object by field, of a list by index; null when absent. A transform creates missing levels. */
@@ -609,14 +608,14 @@ export class Path {
   }
 
   #add(next: Step): Path {
-    return new Path(Object.freeze([...this.steps, next]));
+    return new Path([...this.steps, next]);
   }
 
   #each(nav: StepName, args: readonly Arg[]): Path {
     if (args.length === 0) throw new RamaError("BAD_PATH", `${nav} needs an argument`, { nav });
     // One argument on an empty path, as in most reads of clients, is spared the copies.
-    if (args.length === 1 && this.steps.length === 0) return new Path(Object.freeze([step(nav, [toArg(args[0])])]));
-    return new Path(Object.freeze([...this.steps, ...args.map((arg) => step(nav, [toArg(arg)]))]));
+    if (args.length === 1 && this.steps.length === 0) return new Path([step(nav, [toArg(args[0])])]);
+    return new Path([...this.steps, ...args.map((arg) => step(nav, [toArg(arg)]))]);
   }
 
   #call(nav: StepName, fn: unknown, extra: readonly Arg[]): Path {
