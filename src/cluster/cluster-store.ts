@@ -122,9 +122,52 @@ export class ClusterStore {
     await this.#metastore.set(tree.module(record.name), toNode(record), version);
   }
 
-  /** Takes the tasks of all its workers away. Repeatable. */
-  async withdrawAssignments(record: ModuleRecord): Promise<void> {
-    for (const instance of record.instances) {
+  /** The new instance of an update beside the old one, its workers told to wait, as a whole. METASTORE_CONFLICT. */
+  async beginUpdate(record: ModuleRecord, version: number, next: InstanceRecord, manifest: unknown): Promise<void> {
+    await this.#metastore.multi([
+      { kind: "set", path: tree.module(record.name), data: toNode(record), expectedVersion: version },
+      { kind: "create", path: tree.manifest(next.id), data: toNode(manifest) },
+      { kind: "create", path: tree.workers(next.id), data: toNode({}) },
+      ...assignmentsOf(record, next, true).map(
+        ({ supervisorId, task }): MetastoreOp => ({
+          kind: "create",
+          path: tree.assignment(supervisorId, task.workerId),
+          data: toNode(task),
+        }),
+      ),
+    ]);
+  }
+
+  /** The old workers lose their tasks and the new ones need no longer wait, as a whole. METASTORE_CONFLICT. */
+  async handOver(record: ModuleRecord, version: number): Promise<void> {
+    const [old, next] = record.instances;
+    await this.#metastore.multi([
+      { kind: "set", path: tree.module(record.name), data: toNode(record), expectedVersion: version },
+      ...old!.placement.map(
+        ({ supervisorId, workerIndex }): MetastoreOp => ({
+          kind: "remove",
+          path: tree.assignment(supervisorId, workerIdOf(old!.id, workerIndex)),
+        }),
+      ),
+      ...assignmentsOf(record, next!, false).map(
+        ({ supervisorId, task }): MetastoreOp => ({
+          kind: "set",
+          path: tree.assignment(supervisorId, task.workerId),
+          data: toNode(task),
+        }),
+      ),
+    ]);
+  }
+
+  /** An instance is no longer part of its module: its manifest and what was reported of it. Repeatable. */
+  async forgetInstance(instance: InstanceRecord): Promise<void> {
+    await this.#metastore.remove(tree.workers(instance.id));
+    await this.#metastore.remove(tree.manifest(instance.id));
+  }
+
+  /** Takes the tasks of all its workers away, or of one instance's. Repeatable. */
+  async withdrawAssignments(record: ModuleRecord, of: readonly InstanceRecord[] = record.instances): Promise<void> {
+    for (const instance of of) {
       for (const { supervisorId, workerIndex } of instance.placement) {
         await this.#metastore.remove(tree.assignment(supervisorId, workerIdOf(instance.id, workerIndex)));
       }
@@ -133,10 +176,7 @@ export class ClusterStore {
 
   /** The last step of a destroy. Repeatable. */
   async removeModule(record: ModuleRecord): Promise<void> {
-    for (const instance of record.instances) {
-      await this.#metastore.remove(tree.workers(instance.id));
-      await this.#metastore.remove(tree.manifest(instance.id));
-    }
+    for (const instance of record.instances) await this.forgetInstance(instance);
     await this.#metastore.remove(tree.module(record.name));
   }
 
@@ -170,7 +210,11 @@ export class ClusterStore {
   }
 }
 
-function assignmentsOf(record: ModuleRecord, instance: InstanceRecord): { supervisorId: string; task: WorkerTask }[] {
+function assignmentsOf(
+  record: ModuleRecord,
+  instance: InstanceRecord,
+  waits = false,
+): { supervisorId: string; task: WorkerTask }[] {
   const { placement, ...rest } = instance;
   return placement.map(({ supervisorId, workerIndex, groups }) => ({
     supervisorId,
@@ -181,6 +225,7 @@ function assignmentsOf(record: ModuleRecord, instance: InstanceRecord): { superv
       workerIndex,
       groups,
       options: record.options,
+      ...(waits ? { waits } : {}),
     },
   }));
 }

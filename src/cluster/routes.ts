@@ -1,19 +1,20 @@
 // The routes of a module (protocol/routes.ts) out of the cluster's records: which engine port has which task group now.
 import { RamaError } from "../base/errors.ts";
-import type { GroupAddress, ModuleRoutes, ObjectTable } from "../protocol/routes.ts";
+import type { GroupAddress, ModuleManifest, ModuleRoutes } from "../protocol/routes.ts";
+import { isUpdating } from "./lifecycle/update.ts";
 import type { ClusterStore } from "./cluster-store.ts";
 
-/** MODULE_NOT_FOUND; MODULE_NOT_RUNNING while it is launched or destroyed. */
+/** MODULE_NOT_FOUND; MODULE_NOT_RUNNING while it is launched or destroyed. During an update: of the instance that serves, or is about to. */
 export async function routesOf(store: ClusterStore, moduleName: string): Promise<ModuleRoutes> {
   const { value: record, version } = await store.requireModule(moduleName);
-  if (record.state !== "[:running]") {
+  if (record.state !== "[:running]" && !isUpdating(record.state)) {
     throw new RamaError("MODULE_NOT_RUNNING", `${moduleName} is ${record.state}`, {
       module: moduleName,
       state: record.state,
     });
   }
   const instance = record.instances.find((i) => i.id === record.readTarget);
-  const objects = instance && (await store.manifest<ObjectTable>(instance.id));
+  const objects = instance && (await store.manifest<ModuleManifest>(instance.id));
   if (!instance || !objects) {
     throw new RamaError("MODULE_NOT_RUNNING", `${moduleName} has no instance that serves`, { module: moduleName });
   }
@@ -24,13 +25,15 @@ export async function routesOf(store: ClusterStore, moduleName: string): Promise
     if (report.state !== "running") continue;
     for (const [group, port] of Object.entries(report.groupPorts)) groups[Number(group)] = { host: report.host, port };
   }
-  // A module record changes rarely and a worker's starts only grow, so that the sum orders tables of one instance.
+  // A module record changes rarely and a worker's starts only grow, so that the sum orders tables of one instance; each update changes the record more than once.
   return {
     moduleName,
     moduleInstanceId: instance.id,
     version: version * 1_000_000 + starts,
     numTasks: instance.tasks,
     groups,
-    ...objects,
+    depots: objects.depots,
+    pstates: objects.pstates,
+    queries: objects.queries,
   };
 }

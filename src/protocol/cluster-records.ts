@@ -1,7 +1,15 @@
 // What the cluster knows of itself: the records in the metastore (metastore/tree.ts), which also cross the wire to the CLI and the UI.
 // Plain data; the state machines of `cluster/lifecycle/` decide how they change.
 /** The published names of the original where it has any; the others are ours. */
-export type ModuleState = "[:launching-starting-workers]" | "[:running]" | "[:destroying]" | "[:launch-failed]";
+export type ModuleState =
+  | "[:launching-starting-workers]"
+  | "[:running]"
+  | "[:destroying]"
+  | "[:launch-failed]"
+  | "[:updating-next-assigned]"
+  | "[:updating-prepare-handover]"
+  | "[:updating-handover]"
+  | "[:updating-rollback]";
 
 export interface ConductorRecord {
   readonly host: string;
@@ -49,12 +57,17 @@ export interface InstanceRecord {
   readonly metadata?: string;
   readonly placement: readonly Placement[];
   readonly createdMs: number;
+  /** Names the data on the nodes: the id of the instance that was launched, handed down by updates. Absent: `id`. */
+  readonly dataId?: string;
+  /** Depots and PStates that the update to this instance removed; their data goes when its workers open the stores. */
+  readonly deletedObjects?: readonly string[];
 }
 
 export interface ModuleRecord {
   readonly name: string;
   readonly state: ModuleState;
   readonly stateSinceMs: number;
+  /** One; during an update the one that serves and, after it, the one to come. */
   readonly instances: readonly InstanceRecord[];
   /** Instance that serves reads, and the one that takes appends. */
   readonly readTarget: string;
@@ -81,9 +94,12 @@ export interface WorkerTask {
   readonly workerIndex: number;
   readonly groups: readonly number[];
   readonly options: readonly OptionSetting[];
+  /** True: get ready to serve, and touch no store until this is taken back (an update before its hand-over). */
+  readonly waits?: boolean;
 }
 
-export type WorkerState = "starting" | "running" | "failed" | "stopping" | "gone";
+/** "prepared": loaded and compiled, waiting for the stores. */
+export type WorkerState = "starting" | "prepared" | "running" | "failed" | "stopping" | "gone";
 
 export interface WorkerReport {
   readonly workerId: string;
@@ -113,4 +129,8 @@ export interface OperationLogEntry {
 
 export function workerIdOf(instanceId: string, workerIndex: number): string {
   return `${instanceId}-w${workerIndex}`;
+}
+
+export function dataIdOf(instance: Pick<InstanceRecord, "id" | "dataId">): string {
+  return instance.dataId ?? instance.id;
 }

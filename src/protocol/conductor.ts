@@ -7,7 +7,7 @@ import type {
   SupervisorRecord,
   WorkerReport,
 } from "./cluster-records.ts";
-import type { ObjectTable } from "./routes.ts";
+import type { ModuleManifest, ObjectTable } from "./routes.ts";
 
 export const PUT_BUNDLE = 16;
 export const LAUNCH = 17;
@@ -18,6 +18,9 @@ export const CLUSTER_STATUS = 21;
 export const SET_OPTION = 22;
 /** The conductor and supervisors alike: what an engine says of itself, asked of the worker's hello port by the caller. */
 export const WORKER_STATUS = 23;
+
+/** Answered with `LaunchAnswer`, when the new instance serves. */
+export const UPDATE = 24;
 
 /** Bytes of a bundle in one PUT_BUNDLE. */
 export const BUNDLE_CHUNK_BYTES = 4 * 1024 * 1024;
@@ -44,13 +47,35 @@ export interface LaunchRequest {
   readonly metadata?: string;
   readonly configOverrides: Readonly<Record<string, unknown>>;
   readonly options: readonly OptionSetting[];
-  readonly objects: ObjectTable;
+  readonly objects: ModuleManifest;
   /** Names of modules and objects that the module mirrors. */
   readonly dependencies: readonly {
     readonly module: string;
     readonly kind: "depot" | "pstate" | "query";
     readonly object: string;
   }[];
+}
+
+/** Tasks, threads, workers and replication stay as they were launched. */
+export interface UpdateRequest
+  extends Pick<
+    LaunchRequest,
+    | "moduleName"
+    | "moduleExport"
+    | "bundleHash"
+    | "ramaVersion"
+    | "metadata"
+    | "configOverrides"
+    | "options"
+    | "objects"
+    | "dependencies"
+  > {
+  /** Exactly the depots and PStates that the new version no longer has. */
+  readonly objectsToDelete: readonly string[];
+  /** True: earlier `configOverrides` are dropped; else the new ones are laid over them. */
+  readonly resetConfig: boolean;
+  /** Dynamic options that the new version's code sets at launch: for what has no setting yet. */
+  readonly launchOptions: readonly OptionSetting[];
 }
 
 export interface LaunchAnswer {

@@ -1,6 +1,7 @@
 // What a client must know of a module instance: its objects by name with the numbers that the wire uses, how their partitions are chosen, and where each
 // task group lives. Made by a worker from its compiled module, kept by conductor and supervisors, fetched by GET_ROUTES as CBOR.
 import type { CompiledModule } from "../dataflow/compiled.ts";
+import type { ModuleContract } from "../module/contract.ts";
 import type { DepotPartitioning, ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
 
 export type RoutePartitioning =
@@ -43,6 +44,12 @@ export interface ObjectTable {
   readonly depots: readonly DepotRoute[];
   readonly pstates: readonly PStateRoute[];
   readonly queries: readonly QueryRoute[];
+}
+
+/** What is kept with an instance: what clients need, and what an update compares. */
+export interface ModuleManifest extends ObjectTable {
+  /** Absent for instances of releases that did not write it; nothing but names is compared then. */
+  readonly contract?: ModuleContract;
 }
 
 export interface GroupAddress {

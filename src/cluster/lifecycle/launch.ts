@@ -29,7 +29,7 @@ export function nextStep(record: ModuleRecord, observed: Observed): Step {
     case "[:launch-failed]":
     case "[:destroying]":
       return observed.workers.size === 0 ? { kind: "remove", note: record.error ?? "destroyed" } : wait;
-    case "[:running]":
+    default:
       return wait;
   }
 }

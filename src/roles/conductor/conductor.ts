@@ -20,6 +20,8 @@ import {
   type ModuleStatusAnswer,
   PUT_BUNDLE,
   type PutBundle,
+  UPDATE,
+  type UpdateRequest,
 } from "../../protocol/conductor.ts";
 import type { PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
@@ -202,6 +204,7 @@ function conductorCalls(
       },
     ],
     [LAUNCH, (body) => operations.launch(checkedLaunch(body))],
+    [UPDATE, (body) => operations.update(checkedUpdate(body))],
     [DESTROY, (body) => operations.destroy(field(body, "moduleName", "string") as string)],
     [MODULE_STATUS, (body) => view.moduleStatus(field(body, "moduleName", "string") as string)],
     [CLUSTER_STATUS, () => clusterStatus(view, uiPort())],
@@ -216,6 +219,14 @@ function checkedLaunch(body: Record<string, unknown>): LaunchRequest {
   if (request.moduleName.length === 0 || request.moduleName.length > 500)
     throw new RamaError("BAD_MODULE", "a module's name has 1 to 500 characters", {});
   return request;
+}
+
+function checkedUpdate(body: Record<string, unknown>): UpdateRequest {
+  for (const name of ["moduleName", "moduleExport", "bundleHash", "ramaVersion"]) field(body, name, "string");
+  for (const name of ["configOverrides", "options", "launchOptions", "objects", "dependencies", "objectsToDelete"])
+    field(body, name, "object");
+  field(body, "resetConfig", "boolean");
+  return body as unknown as UpdateRequest;
 }
 
 async function moduleStatus(platform: Platform, store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {

@@ -5,10 +5,12 @@ import { messageOf, RamaError } from "../../base/errors.ts";
 import { assign, checkParallelism } from "../../cluster/assignment.ts";
 import type { ClusterStore } from "../../cluster/cluster-store.ts";
 import { destroying, nextStep } from "../../cluster/lifecycle/launch.ts";
-import type { ModuleRecord } from "../../protocol/cluster-records.ts";
-import type { LaunchAnswer, LaunchRequest } from "../../protocol/conductor.ts";
+import { isUpdating, nextUpdateStep, updating } from "../../cluster/lifecycle/update.ts";
+import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.ts";
+import type { LaunchAnswer, LaunchRequest, UpdateRequest } from "../../protocol/conductor.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
 import { uuidOf } from "../local-dir.ts";
+import { checkedUpdate, nextInstance, nextOptions } from "./updates.ts";
 
 /** While an operation is under way its module is looked at so often. */
 const pollMs = 20;
@@ -63,6 +65,30 @@ export class Operations {
     });
   }
 
+  /** Resolves once the new version serves; rejects when the update is refused or was rolled back, and then the old version runs on. */
+  async update(request: UpdateRequest): Promise<LaunchAnswer> {
+    const { env, store } = this.#options;
+    const { moduleName } = request;
+    if (!this.#options.hasBundle(request.bundleHash)) {
+      throw new RamaError("BAD_BUNDLE", "the bundle has not been uploaded", { hash: request.bundleHash });
+    }
+    const { value: record, version } = await store.requireModule(moduleName);
+    const deletedObjects = await checkedUpdate(store, record, request);
+    await this.#checkDependencies(request);
+    const nowMs = env.now();
+    const next = nextInstance(record, request, { id: uuidOf(env.randomBytes(16)), nowMs, deletedObjects });
+    const dependsOn = [...new Set(request.dependencies.map((d) => d.module))];
+    const begun = updating({ ...record, options: nextOptions(record, request), dependsOn }, next, nowMs);
+    await store.beginUpdate(begun, version, next, request.objects);
+    await store.log({ atMs: nowMs, module: moduleName, operation: "update", text: `instance ${next.id} assigned` });
+    await this.#drive(moduleName);
+    const after = await store.module(moduleName);
+    if (after?.value.readTarget === next.id && after.value.state === "[:running]")
+      return { moduleName, instanceId: next.id };
+    const why = after?.value.error ?? `${moduleName} was destroyed while it was updated`;
+    throw new RamaError("MODULE_NOT_RUNNING", `the update was not carried out: ${why}`, { module: moduleName });
+  }
+
   async destroy(moduleName: string): Promise<void> {
     const { env, store } = this.#options;
     const dependents = await this.#dependents(moduleName);
@@ -95,7 +121,7 @@ export class Operations {
     await Promise.allSettled(this.#running.values());
   }
 
-  async #checkDependencies(request: LaunchRequest): Promise<void> {
+  async #checkDependencies(request: Pick<LaunchRequest, "moduleName" | "dependencies">): Promise<void> {
     for (const { module, kind, object } of request.dependencies) {
       const record = await this.#options.store.module(module);
       const objects = record && (await this.#options.store.manifest<ObjectTable>(record.value.readTarget));
@@ -196,10 +222,11 @@ export class Operations {
     const found = await store.module(moduleName);
     if (!found || found.value.state === "[:running]") return true;
     const record = found.value;
+    if (isUpdating(record.state)) return this.#updateStep(record, found.version);
     // Repeated at every step, since the conductor may have died between writing the state and doing this.
     if (record.state !== "[:launching-starting-workers]") await store.withdrawAssignments(record);
-    const workers = await store.workers(record.instances[0]!.id);
-    const step = nextStep(record, { nowMs: env.now(), workers, launchTimeoutMs });
+    const workers = await this.#reports(record);
+    const step = nextStep(record, { nowMs: env.now(), workers: anyOf(workers), launchTimeoutMs });
     if (step.kind === "wait") return false;
     const operation = record.state === "[:launching-starting-workers]" ? "launch" : "destroy";
     if (step.kind === "remove") {
@@ -212,4 +239,35 @@ export class Operations {
     env.log.info(`${operation} of ${moduleName}: ${step.note}`);
     return step.kind === "remove" || (step.kind === "advance" && step.record.state === "[:running]");
   }
+
+  async #updateStep(record: ModuleRecord, version: number): Promise<boolean> {
+    const { env, store, launchTimeoutMs } = this.#options;
+    const next = record.instances[1]!;
+    // Repeated at every step, since the conductor may have died between writing the state and doing this.
+    if (record.state === "[:updating-rollback]") await store.withdrawAssignments(record, [next]);
+    const workers = await this.#reports(record);
+    const step = nextUpdateStep(record, { nowMs: env.now(), workers, prepareTimeoutMs: launchTimeoutMs });
+    // Stuck after the hand-over: the caller is told; a restarted worker or the next update goes on.
+    if (step.kind === "wait") return record.state === "[:updating-handover]" && record.error !== undefined;
+    if (step.kind === "settle") {
+      await store.forgetInstance(step.forget);
+      await store.updateModule(step.record, version);
+      await this.#options.onRemoved();
+    } else if (step.letGo) await store.handOver(step.record, version);
+    else await store.updateModule(step.record, version);
+    await store.log({ atMs: env.now(), module: record.name, operation: "update", text: step.note });
+    env.log.info(`update of ${record.name}: ${step.note}`);
+    return step.kind === "settle";
+  }
+
+  async #reports(record: ModuleRecord): Promise<Map<string, ReadonlyMap<number, WorkerReport>>> {
+    const { store } = this.#options;
+    const reports = await Promise.all(record.instances.map(async ({ id }) => [id, await store.workers(id)] as const));
+    return new Map(reports);
+  }
+}
+
+/** Of all instances as one: whether anything is left of a module. */
+function anyOf(workers: ReadonlyMap<string, ReadonlyMap<number, WorkerReport>>): ReadonlyMap<number, WorkerReport> {
+  return new Map([...workers.values()].flatMap((reports) => [...reports]));
 }
