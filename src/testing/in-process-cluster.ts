@@ -170,11 +170,15 @@ export class InProcessCluster implements ClusterClient {
   async waitForProcessed(module: ModuleName, topology: string, count: number, timeoutMs = 60_000): Promise<void> {
     const instance = this.#running(moduleNameOf(module));
     const processed = () => instance.topology(topology).processed;
+    const trouble = () => {
+      const { lastError } = instance.topology(topology);
+      return lastError === null ? "" : `; last failure: ${lastError}`;
+    };
     await waitFor(() => processed() >= count, {
       env: this.#env,
       timeoutMs,
       what: `${count} processed records of ${topology}`,
-      present: () => `${processed()} are`,
+      present: () => `${processed()} are${trouble()}`,
     });
   }
 

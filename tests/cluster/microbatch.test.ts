@@ -177,3 +177,30 @@ test("paused, records gather and are taken in one microbatch", async () => {
   }
   expect(ids.size).toBe(1);
 });
+
+test("what blocks a topology is named: line, depot, partition and offset of the record", async () => {
+  class Blocked extends RamaModule {
+    define(setup: Setup, topologies: Topologies) {
+      setup.declareDepot("*d", Depot.random());
+      topologies
+        .microbatch("mb")
+        .source("*d")
+        .out("*mb")
+        .explodeMicrobatch("*mb")
+        .out("*n")
+        .each((n: number) => {
+          if (n === 3) throw new Error("three is too many");
+        }, "*n");
+    }
+  }
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(Blocked, { tasks: 1, threads: 1 });
+  for (const n of [1, 2, 3]) await module.depot("*d").append(n);
+  const error = await module.waitForProcessed("mb", 3, 300).then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  );
+  expect(error?.message).toMatch(
+    /last failure: mb at microbatch\.test\.ts:\d+: \*d partition 0 offset 2: three is too many/,
+  );
+});

@@ -1,5 +1,6 @@
 // Runs what a microbatch topology has waiting on one task group: records of slices, kept rows, events. Writes gather in the group's transaction until the
 // microbatch is committed; this is also what seals them, in the turn that says so.
+import { RamaError } from "../../base/errors.ts";
 import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
 import type { PStateTransaction, SealedWrites } from "../../pstate/contract.ts";
 import { ByteWriter } from "../../base/value-bytes.ts";
@@ -10,6 +11,7 @@ import type { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { TaskGroup } from "../../task/task-group.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
+import { processingFailed } from "../../task/user-errors.ts";
 import { SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
 import type { RunTree } from "../batch/phase-tree.ts";
 import { RunBatches } from "../batch/run-batches.ts";
@@ -184,9 +186,19 @@ export class MicrobatchRunner extends StageRunner {
       }
     }
     if (item instanceof Event || outcome === "failed") this.#item = undefined;
-    if (outcome === "failed") tree.failed(this.error);
+    if (outcome === "failed") tree.failed(this.#withRecord(item));
     else if (item instanceof Event) tree.ended();
     return true;
+  }
+
+  /** The error of the last event, with the record that it began with where that is known. */
+  #withRecord(item: Event | ExplodeRun): RamaError {
+    const error = this.error!;
+    if (item instanceof Event || item.slice === undefined) return error;
+    const place = { depot: item.slice.depot.name, task: item.task.id, offset: item.offset };
+    const { message } = processingFailed(error, this.topology, place);
+    const facts = { ...error.facts, depot: place.depot, partition: place.task, offset: place.offset };
+    return new RamaError(error.code, message, facts, error.cause);
   }
 
   // ---- steps of a microbatch on this group
