@@ -25,7 +25,7 @@ export interface Branch {
 }
 
 /** Names bound since the batch block began, newest first, each once. */
-export function namesSince(scope: Scope, outside: Scope): string[] {
+export function namesSince(scope: Scope, outside: Scope | undefined): string[] {
   const names = new Set<string>();
   for (let at: Scope | undefined = scope; at !== undefined && at !== outside; at = at.parent) {
     if (at.binding !== undefined && at.binding.name !== instanceVar) names.add(at.binding.name);

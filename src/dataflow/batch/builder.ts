@@ -154,10 +154,7 @@ export class BatchBuilder {
   }
 
   #checkShadowing(group: Group, branch: Branch): void {
-    const known = new Set([
-      ...namesSince(branch.place.scope, this.#outside),
-      ...namesSince(this.#outside, undefined as unknown as Scope),
-    ]);
+    const known = new Set([...namesSince(branch.place.scope, this.#outside), ...namesSince(this.#outside, undefined)]);
     const shadowed = [...new Set(group.nodes.flatMap(boundVars))].filter((name) => known.has(name));
     if (shadowed.length === 0) return;
     throw builderError(

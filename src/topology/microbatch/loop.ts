@@ -258,8 +258,24 @@ export class MicrobatchLoop {
     if (coordinator.phase === "decide") return;
     this.#at.tell(group, control.welcome, []);
     if (coordinator.phase === "prime") this.#at.tell(group, control.prime, [coordinator.id, this.#at.run!.number]);
-    else this.#failed(new Failure("CONNECTION_LOST", `${name}: task group ${group} has restarted`, { group }));
+    else
+      this.#failed(
+        new Failure("CONNECTION_LOST", `${name}: task group ${group} has restarted, or was out of reach`, { group }),
+      );
     this.#dataElsewhere.add(group);
+    this.pumpSoon();
+  }
+
+  /** What was on its way to other engines, or from them, may be lost: the attempt would only run into its timeout. */
+  peerLost(): void {
+    if (this.#others.length === 0) return;
+    const { name } = this.#at.topology;
+    this.#failed(new Failure("CONNECTION_LOST", `${name}: another engine was out of reach`));
+    const { committed, phase } = this.#coordinator;
+    if (phase !== "idle") return;
+    for (const group of this.#others) {
+      if ((this.#elsewhere.get(group)?.committed ?? 0) < committed) this.#at.tell(group, control.apply, [committed]);
+    }
     this.pumpSoon();
   }
 

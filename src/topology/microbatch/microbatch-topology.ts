@@ -240,6 +240,11 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     else if (this.#loop.idle) this.#loop.pumpSoon();
   }
 
+  peerLost(): void {
+    this.#loop?.peerLost();
+    this.#participant?.peerLost();
+  }
+
   tick(depot: number, done: (error: RamaError | null) => void): void {
     for (const slice of this.slices) if (slice.isTick && slice.depot.index === depot) slice.ticked = true;
     this.#loop?.pumpSoon();

@@ -30,6 +30,15 @@ export class Participant {
     this.#timer = this.#at.host.env.setTimer(helloMs, () => this.#at.job(() => this.#hello()));
   }
 
+  /** What was on its way to the coordinator may be lost: it hears from us again. */
+  peerLost(): void {
+    this.#announced.clear();
+    for (const group of this.#at.runners.keys()) this.#strangers.add(group);
+    this.#timer?.cancel();
+    this.#hello();
+    this.announce();
+  }
+
   /** Records wait here that no microbatch has taken. */
   announce(): void {
     if (this.#at.closed) return;
