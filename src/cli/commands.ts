@@ -4,7 +4,8 @@ import type { Command } from "./command.ts";
 import { append, query, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
-import { deploy, destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
+import { deploy } from "./commands/deploy.ts";
+import { destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
 import { confValue, listOptions, unpack } from "./commands/settings.ts";
 import { helpOf, overview } from "./help.ts";
 

@@ -91,6 +91,30 @@ export async function depotNumbers(kv: Kv, names: readonly string[]): Promise<Ma
   return numbers;
 }
 
+/** undefined: there is no depot of that name. */
+export function depotNumber(kv: Kv, name: string): number | undefined {
+  const value = kv.getSync(nameKey(name));
+  return value === undefined ? undefined : value[0]! | (value[1]! << 8);
+}
+
+/** Removes all that the Kv holds of a depot. Its number stays taken, so that entries of the log that name it are passed over. */
+export async function forgetDepot(kv: Kv, name: string, depot: number): Promise<void> {
+  const gte = Uint8Array.of(PREFIX, 1, depot >>> 8, depot & 0xff);
+  await kv.clear({ gte, lt: prefixSuccessor(gte)! });
+  const value = Uint8Array.of(depot & 0xff, depot >>> 8);
+  await kv.batch(
+    [
+      { type: "del", key: nameKey(name) },
+      { type: "put", key: nameKey(`deleted ${depot}`), value },
+    ],
+    { sync: true },
+  );
+}
+
+function nameKey(name: string): Uint8Array {
+  return concatBytes(Uint8Array.of(PREFIX, 0), text.encode(name));
+}
+
 /** Calls `visit` with every client of the partition. */
 export async function eachClient(
   kv: Kv,

@@ -5,7 +5,16 @@ import type { Disk } from "../storage/disk.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
 import { decodeAppendEntry } from "./append-entry.ts";
 import { DedupeTable } from "./dedupe.ts";
-import { clientKey, decodeState, depotNumbers, eachClient, encodeState, stateKey } from "./depot-state.ts";
+import {
+  clientKey,
+  decodeState,
+  depotNumber,
+  depotNumbers,
+  eachClient,
+  encodeState,
+  forgetDepot,
+  stateKey,
+} from "./depot-state.ts";
 import { DepotPartition } from "./partition.ts";
 import { DepotSegments, type FileMark } from "./segments.ts";
 
@@ -57,6 +66,22 @@ export async function openDepots(options: DepotsOptions): Promise<DepotGroup> {
     }
   }
   return group;
+}
+
+/** Deletes depots that an update has removed: files first, their names last, so that a crash in between leaves something to repeat. */
+export async function deleteDepots(options: {
+  readonly disk: Disk;
+  readonly kv: Kv;
+  readonly dir: string;
+  readonly names: readonly string[];
+}): Promise<void> {
+  const { disk, kv, dir, names } = options;
+  for (const name of names) {
+    const depot = depotNumber(kv, name);
+    if (depot === undefined) continue;
+    disk.removeTree(`${dir}/${depot}`);
+    await forgetDepot(kv, name, depot);
+  }
 }
 
 export class DepotGroup {

@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly manualTicks?: boolean;
   /** What task globals get from `getClusterRetriever()`. */
   readonly clusterRetriever?: () => unknown;
+  /** Names of depots and PStates whose data is deleted before anything is opened, where there is any. The module may not declare them. */
+  readonly deletedObjects?: readonly string[];
   /** Topologies that do not start, and whose events from other engines are dropped: their user code did not return. */
   readonly quarantined?: readonly string[];
   /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */

@@ -7,7 +7,7 @@
 // 55 | topology u32 | group u32 → marks of open trees (topology/stream/applied-marks.ts).
 import { RamaError } from "../base/errors.ts";
 import { ByteReader } from "../base/value-bytes.ts";
-import { openDepots, type DepotGroup } from "../depot/depot-store.ts";
+import { deleteDepots, openDepots, type DepotGroup } from "../depot/depot-store.ts";
 import { openPStateGroup } from "../pstate/group.ts";
 import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";
 import { DEPOT_APPEND, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
@@ -75,8 +75,10 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
   const opened = await openStore(options);
   try {
     const names = await NameCatalogue.open(opened.kv);
+    await deleteDepots({ disk: options.disk, kv: opened.kv, dir: opened.depotsDir, names: deletedOf(options) });
     const objects: GroupObjects[] = [];
     for (const group of options.groups) objects.push(await openGroup(options, opened, names, group));
+    await deletePStates(options, names, objects);
     await names.save();
     const recovery = new Recovery(objects);
     const store = await opened.recover((entry, applied) => recovery.entry(entry, applied));
@@ -85,6 +87,26 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
   } catch (error) {
     await opened.kv.close();
     throw error;
+  }
+}
+
+/** Declared objects are never deleted, whatever the list says. */
+function deletedOf({ deletedObjects = [], module }: EngineOptions): string[] {
+  const { depots, pstates } = module.definition;
+  return deletedObjects.filter((name) => ![...depots, ...pstates].some((object) => object.name === name));
+}
+
+/** Their names go last, so that a crash in between leaves something to repeat. */
+async function deletePStates(
+  options: EngineOptions,
+  names: NameCatalogue,
+  objects: readonly GroupObjects[],
+): Promise<void> {
+  for (const name of deletedOf(options)) {
+    const id = names.known(`pstate ${name}`);
+    if (id === undefined) continue;
+    for (const { pstates } of objects) await pstates.deleteObject(id);
+    names.retire(`pstate ${name}`);
   }
 }
 

@@ -35,16 +35,38 @@ export class NameCatalogue {
     const known = this.#ids.get(name);
     if (known !== undefined) return known;
     const id = this.#next++;
-    this.#ids.set(name, id);
-    const text = new TextEncoder().encode(name);
-    const key = new Uint8Array(1 + text.length);
-    key[0] = NAME_PREFIX;
-    key.set(text, 1);
-    this.#new.push({ type: "put", key, value: encodeValue(id) });
+    this.#put(name, id);
     return id;
+  }
+
+  /** undefined: the name has no number. */
+  known(name: string): number | undefined {
+    return this.#ids.get(name);
+  }
+
+  /** What the name stood for is gone: should it come again, it gets another number. The number stays taken. */
+  retire(name: string): void {
+    const id = this.#ids.get(name);
+    if (id === undefined) return;
+    this.#ids.delete(name);
+    this.#new.push({ type: "del", key: keyOf(name) });
+    this.#put(`deleted ${id}`, id);
+  }
+
+  #put(name: string, id: number): void {
+    this.#ids.set(name, id);
+    this.#new.push({ type: "put", key: keyOf(name), value: encodeValue(id) });
   }
 
   async save(): Promise<void> {
     if (this.#new.length > 0) await this.kv.batch(this.#new.splice(0), { sync: true });
   }
+}
+
+function keyOf(name: string): Uint8Array {
+  const text = new TextEncoder().encode(name);
+  const key = new Uint8Array(1 + text.length);
+  key[0] = NAME_PREFIX;
+  key.set(text, 1);
+  return key;
 }

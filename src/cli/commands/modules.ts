@@ -1,115 +1,18 @@
-// deploy, destroy, moduleStatus, taskGroupsStatus.
-import { createHash } from "node:crypto";
+// destroy, moduleStatus, taskGroupsStatus, pauseTopology, resumeTopology.
 import { RamaError } from "../../base/errors.ts";
-import { parseConfig } from "../../config/rama-yaml.ts";
-import type { ModuleDefinition } from "../../module/definition.ts";
+import { workerIdOf } from "../../protocol/cluster-records.ts";
 import {
   CLUSTER_STATUS,
   type ClusterStatusAnswer,
   DESTROY,
-  LAUNCH,
-  type LaunchAnswer,
-  type LaunchRequest,
   MODULE_STATUS,
   type ModuleStatusAnswer,
 } from "../../protocol/conductor.ts";
 import { PAUSE_TOPOLOGY } from "../../protocol/table.ts";
-import { objectTable } from "../../protocol/routes.ts";
-import { type Command, type CommandContext, numberOption, textOption } from "../command.ts";
+import type { Command, CommandContext } from "../command.ts";
 import { withConductor } from "../conductor-client.ts";
-import { deployOptions } from "../deploy-options.ts";
 
 const internalHostnames = { name: "useInternalHostnames", help: "Use the internal names of hosts." };
-const decoder = new TextDecoder();
-
-export const deploy: Command = {
-  name: "deploy",
-  group: "Modules",
-  summary: "Launch a module on the cluster.",
-  description:
-    "Takes a bundle made by `rama bundle`, or a .ts or .js source, which is bundled on the fly. Mistakes in the module are found before anything is sent.",
-  positionals: [],
-  options: [
-    { name: "action", value: "launch", help: "What to do.", required: true },
-    { name: "jar", value: "file", help: "Bundle or source with the module.", required: true },
-    {
-      name: "module",
-      value: "name",
-      help: "Exported class, or the module's full name; may be left out when there is just one.",
-    },
-    { name: "tasks", value: "n", help: "Partitions of every object; a power of two, fixed for ever.", required: true },
-    { name: "threads", value: "n", help: "Task groups; at most tasks. Default: tasks, up to 8." },
-    { name: "workers", value: "n", help: "Processes; at most threads. Default 1." },
-    { name: "replicationFactor", value: "n", help: "Replicas of each task group. Default 1." },
-    { name: "configOverrides", value: "yaml", help: "File of worker settings for this instance." },
-    { name: "targetLabel", value: "label", help: "Only supervisors with this label." },
-    { name: "moduleOptions", value: "k=v;…", help: "Dynamic options of the module." },
-    { name: "topologyOptions", value: "topo,k=v;…", help: "Dynamic options of topologies." },
-    { name: "depotOptions", value: "*d,k=v;…", help: "Dynamic options of depots." },
-    { name: "pstateOptions", value: "$$p,k=v;…", help: "Dynamic options of PStates." },
-    { name: "metadata", value: "text", help: "Text shown with the instance." },
-    internalHostnames,
-  ],
-  data: true,
-  example:
-    "rama deploy --action launch --jar examples/word-count.ts --module WordCountModule --tasks 4 --threads 2 --workers 1",
-  async run(context) {
-    const { parsed, print } = context;
-    const action = textOption(parsed, "action");
-    if (action !== "launch") {
-      throw new RamaError("BAD_ARGUMENTS", `--action ${action} is not there in this release; it takes launch`, {
-        action,
-      });
-    }
-    const request = await launchRequest(context);
-    const started = context.env.monotonicMs();
-    const answer = await withConductor(context, async (conductor) => {
-      await conductor.upload(request.bundle, request.body.bundleHash, () => {});
-      return conductor.call<LaunchAnswer>(LAUNCH, request.body, 130_000);
-    });
-    const seconds = ((context.env.monotonicMs() - started) / 1000).toFixed(2);
-    if (parsed.json) print.json(answer);
-    else print.out(`${answer.moduleName} is RUNNING as instance ${answer.instanceId} (${seconds} s)`);
-    return 0;
-  },
-};
-
-async function launchRequest(context: CommandContext): Promise<{ body: LaunchRequest; bundle: Uint8Array }> {
-  const { parsed, workbench, cwd, platform } = context;
-  const bundle = await workbench.bundle(absolute(cwd, textOption(parsed, "jar")!));
-  const { module, moduleExport } = await workbench.loadModule(bundle, textOption(parsed, "module"));
-  const tasks = numberOption(parsed, "tasks", 1);
-  const overrides = textOption(parsed, "configOverrides");
-  const configOverrides =
-    overrides === undefined
-      ? {}
-      : parseConfig(decoder.decode(platform.disk.readFile(absolute(cwd, overrides))), overrides).toObject();
-  const targetLabel = textOption(parsed, "targetLabel");
-  const metadata = textOption(parsed, "metadata");
-  return {
-    bundle: bundle.bytes,
-    body: {
-      moduleName: module.definition.name,
-      moduleExport,
-      bundleHash: createHash("sha256").update(bundle.bytes).digest("hex"),
-      ramaVersion: bundle.ramaVersion,
-      tasks,
-      threads: numberOption(parsed, "threads", Math.min(tasks, 8)),
-      workers: numberOption(parsed, "workers", 1),
-      replicationFactor: numberOption(parsed, "replicationFactor", 1),
-      configOverrides,
-      options: [...launchOptions(module.definition), ...deployOptions(parsed)],
-      objects: objectTable(module),
-      dependencies: module.definition.mirrors.map(({ module: name, kind, object }) => ({ module: name, kind, object })),
-      ...(targetLabel === undefined ? {} : { targetLabel }),
-      ...(metadata === undefined ? {} : { metadata }),
-    },
-  };
-}
-
-function launchOptions(definition: ModuleDefinition): LaunchRequest["options"] {
-  return definition.launchOptions.map(({ scope, object, name, value }) => ({ scope, object, name, value }));
-}
 
 export const destroy: Command = {
   name: "destroy",
@@ -277,7 +180,8 @@ export const taskGroupsStatus: Command = {
         instance: id,
       });
     const rows = instance.placement.flatMap((placement) => {
-      const worker = status.workers.find((w) => w.workerIndex === placement.workerIndex);
+      const workerId = workerIdOf(id, placement.workerIndex);
+      const worker = status.workers.find((w) => w.workerId === workerId);
       return placement.groups.map((group) => ({
         group,
         tasks: Array.from(

@@ -10,6 +10,8 @@ export interface ObservedWorker {
   readonly alive: boolean;
   /** It has said that it serves. */
   readonly ready: boolean;
+  /** It has loaded its module and waits to be let go. */
+  readonly prepared: boolean;
   readonly startedMs: number;
   readonly lastHeartbeatMs: number;
   /** Starts since the task was given, and since it last ran for a while. */
@@ -30,6 +32,8 @@ export interface ReconcileLimits {
 
 export type Action =
   | { readonly kind: "start"; readonly task: WorkerTask }
+  /** It need no longer wait. May be repeated. */
+  | { readonly kind: "letGo"; readonly workerId: string }
   | { readonly kind: "terminate"; readonly workerId: string; readonly pid: number; readonly reason: string }
   | { readonly kind: "kill"; readonly workerId: string; readonly pid: number; readonly reason: string }
   /** The task was withdrawn and the process is gone: delete its directory and its report. */
@@ -74,7 +78,8 @@ function actionFor(
     const dueMs = worker.startedMs + restartDelayMs(worker.startsInARow + 1);
     return nowMs >= dueMs ? { kind: "start", task } : undefined;
   }
-  if (!worker.ready) {
+  if (worker.prepared && !worker.ready && task.waits !== true) return { kind: "letGo", workerId };
+  if (!worker.ready && !worker.prepared) {
     const silentMs = nowMs - worker.startedMs;
     if (silentMs < limits.launchTimeoutMs) return undefined;
     return { kind: "kill", workerId, pid, reason: `not ready ${Math.round(silentMs / 1000)} s after its start` };

@@ -200,6 +200,9 @@ export class Supervisor {
       case "terminate":
         pool.terminate(action.workerId, action.pid);
         return;
+      case "letGo":
+        pool.letGo(action.workerId);
+        return;
       case "kill":
         log.warn("worker killed", { worker: action.workerId, pid: action.pid, reason: action.reason });
         options.platform.processes.signal(action.pid, "SIGKILL");
@@ -207,7 +210,7 @@ export class Supervisor {
       case "reportFailed":
         return;
       case "remove": {
-        const workerIndex = pool.remove(action.workerId);
+        const workerIndex = pool.remove(action.workerId, this.#tasks);
         if (workerIndex) await metastore.remove(tree.worker(workerIndex.instanceId, workerIndex.index));
         this.#published.delete(action.workerId);
         log.info("worker removed", { worker: action.workerId });

@@ -3,10 +3,13 @@
 //   <supervisor dir>/workers/<workerId>/
 //     assignment.json   what the worker shall run (roles/worker/assignment.ts); written before it is started
 //     process.json      pid and start time, written by the supervisor after the start
+//     prepared.json     written by a worker that was told to wait, once it has loaded its module: its pid
+//     go                written by the supervisor: such a worker opens its stores now
 //     status.json       written by the worker: ports and what it recovered, once it serves
 //     failure.json      written by the worker before it ends because it could not start
 //     heartbeat         written by the worker every worker.heartbeat.frequency.millis: its pid and the time
-//     data/             the worker's stores; stay when the worker is started again, go when its task is withdrawn
+//   <supervisor dir>/data/<data id>-w<worker index>/
+//     the stores of that worker of the module: passed on from instance to instance by updates, deleted when no task names them any more
 import type { Disk } from "../../storage/disk.ts";
 
 export interface ProcessFile {
@@ -54,19 +57,37 @@ export class WorkerFiles {
     return `${this.dir}/assignment.json`;
   }
 
-  get dataDir(): string {
-    return `${this.dir}/data`;
+  /** Where the stores of a module's worker are. */
+  static dataDir(supervisorDir: string, dataId: string, workerIndex: number): string {
+    return `${supervisorDir}/data/${dataId}-w${workerIndex}`;
   }
 
   create(assignment: unknown): void {
-    this.#disk.mkdir(this.dataDir);
+    this.#disk.mkdir(this.dir);
     this.#write("assignment.json", assignment);
-    this.#disk.remove(`${this.dir}/status.json`);
+    for (const name of ["status.json", "prepared.json", "go"]) this.#disk.remove(`${this.dir}/${name}`);
     this.#disk.remove(`${this.dir}/heartbeat`);
   }
 
   writeProcess(file: ProcessFile): void {
     this.#write("process.json", file);
+  }
+
+  writePrepared(pid: number): void {
+    this.#write("prepared.json", { pid });
+  }
+
+  prepared(pid: number): boolean {
+    return this.#read<{ pid: number }>("prepared.json")?.pid === pid;
+  }
+
+  letGo(): void {
+    if (!this.isLetGo) this.#write("go", {});
+  }
+
+  /** The supervisor has said so. */
+  get isLetGo(): boolean {
+    return this.#disk.exists(`${this.dir}/go`);
   }
 
   writeStatus(file: StatusFile): void {

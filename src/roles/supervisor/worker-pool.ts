@@ -3,7 +3,7 @@ import { RamaError } from "../../base/errors.ts";
 import type { Config } from "../../config/rama-yaml.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
-import type { WorkerReport, WorkerTask } from "../../protocol/cluster-records.ts";
+import { dataIdOf, type WorkerReport, type WorkerTask } from "../../protocol/cluster-records.ts";
 import { bindAddress } from "../cluster-settings.ts";
 import type { WorkerAssignment } from "../worker/assignment.ts";
 import type { ObservedWorker } from "./reconcile.ts";
@@ -67,12 +67,14 @@ export class WorkerPool {
       const pid = process?.pid ?? 0;
       const alive = pid !== 0 && platform.processes.alive(pid);
       const ready = pid !== 0 && files.status(pid) !== undefined;
+      const prepared = pid !== 0 && files.prepared(pid);
       if (process && ready && alive) this.#noteReady(files, process);
       observed.set(workerId, {
         workerId,
         pid,
         alive,
         ready,
+        prepared,
         startedMs: process?.startedMs ?? 0,
         lastHeartbeatMs: pid === 0 ? 0 : files.heartbeatMs(pid),
         starts: process?.starts ?? 0,
@@ -112,10 +114,23 @@ export class WorkerPool {
     this.#options.platform.processes.signal(pid, "SIGTERM");
   }
 
-  /** Deletes its directory with all data; returns which report goes with it. */
-  remove(workerId: string): { instanceId: string; index: number } | undefined {
+  letGo(workerId: string): void {
+    this.#files(workerId).letGo();
+  }
+
+  /** Deletes its directory, and its stores unless a task names them, too; returns which report goes with it. */
+  remove(workerId: string, tasks: readonly WorkerTask[]): { instanceId: string; index: number } | undefined {
     const files = this.#files(workerId);
     const assignment = files.assignment<WorkerAssignment>();
+    const { disk } = this.#options.platform;
+    if (assignment !== undefined) {
+      const isNamed = tasks.some((task) => this.#dataDir(task) === assignment.dataDir);
+      const others = WorkerFiles.list(disk, this.#dir).filter((other) => other !== workerId);
+      const isUsed = others.some(
+        (other) => this.#files(other).assignment<WorkerAssignment>()?.dataDir === assignment.dataDir,
+      );
+      if (!isNamed && !isUsed) disk.removeTree(assignment.dataDir);
+    }
     files.remove();
     this.#ports.release(workerId);
     this.#stopping.delete(workerId);
@@ -137,7 +152,7 @@ export class WorkerPool {
       workerIndex: task.workerIndex,
       supervisorId,
       host,
-      state: status ? "running" : failed ? "failed" : "starting",
+      state: status ? "running" : failed ? "failed" : worker.alive && worker.prepared ? "prepared" : "starting",
       pid: worker.pid,
       helloPort: status?.helloPort ?? 0,
       groupPorts: status?.groupPorts ?? {},
@@ -164,7 +179,7 @@ export class WorkerPool {
       workers: instance.workers,
       workerIndex: task.workerIndex,
       groups: task.groups,
-      dataDir: files.dataDir,
+      dataDir: this.#dataDir(task),
       workerDir: files.dir,
       host: this.#options.host,
       bindHost: bindAddress(this.#options.config),
@@ -173,7 +188,13 @@ export class WorkerPool {
       config: config.toObject(),
       options: task.options,
       routeServers: this.#options.routeServers(),
+      ...(task.waits === true ? { waits: true } : {}),
+      ...(instance.deletedObjects === undefined ? {} : { deletedObjects: instance.deletedObjects }),
     };
+  }
+
+  #dataDir({ instance, workerIndex }: WorkerTask): string {
+    return WorkerFiles.dataDir(this.#dir, dataIdOf(instance), workerIndex);
   }
 
   #noteReady(files: WorkerFiles, process: NonNullable<ReturnType<WorkerFiles["process"]>>): void {

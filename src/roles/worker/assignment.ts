@@ -19,7 +19,7 @@ export interface WorkerAssignment {
   readonly workerIndex: number;
   /** Task groups of this worker. */
   readonly groups: readonly number[];
-  /** Holds the worker's stores; stays over restarts. */
+  /** Holds the worker's stores; stays over restarts and updates. */
   readonly dataDir: string;
   /** Where the worker's own files are (`roles/supervisor/worker-files.ts`). */
   readonly workerDir: string;
@@ -36,6 +36,10 @@ export interface WorkerAssignment {
   readonly options: readonly OptionSetting[];
   /** `host:port` of those who answer GET_ROUTES: this node's supervisor, the conductor. Modules of several workers find each other by them. */
   readonly routeServers?: readonly string[];
+  /** True: load and compile the module, then wait for the file `go` before any store is opened. */
+  readonly waits?: boolean;
+  /** Depots and PStates whose data is deleted when the stores are opened, if there is any. */
+  readonly deletedObjects?: readonly string[];
 }
 
 /** Written into the data directory at the first start and never changed: which engine (and its store) carries which groups. */

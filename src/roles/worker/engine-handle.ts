@@ -33,6 +33,8 @@ const statusTimeoutMs = 5_000;
 export class EngineHandle {
   readonly stuckNote: SharedArrayBuffer;
   readonly opened: Promise<Ready>;
+  /** The module is loaded and compiled; rejects with `opened`. */
+  readonly prepared: Promise<void>;
   loaded: Loaded | undefined;
   ready: Ready | undefined;
   /** Called when the thread ends without having been asked to. */
@@ -42,6 +44,7 @@ export class EngineHandle {
   readonly #statuses = new Map<number, (status: EngineStatus) => void>();
   #nextRequest = 1;
   #settle!: { resolve: (ready: Ready) => void; reject: (error: RamaError) => void };
+  #onLoaded!: () => void;
   #onClosed: (() => void) | undefined;
   #ended = false;
 
@@ -52,6 +55,11 @@ export class EngineHandle {
       this.#settle = { resolve, reject };
     });
     this.opened.catch(() => {});
+    const loaded = new Promise<void>((resolve) => {
+      this.#onLoaded = resolve;
+    });
+    this.prepared = Promise.race([loaded, this.opened.then(() => {})]);
+    this.prepared.catch(() => {});
     this.#thread = start(
       (message) => this.#onMessage(message),
       (reason) => this.#onEnd(reason),
@@ -97,6 +105,7 @@ export class EngineHandle {
     switch (message.kind) {
       case "loaded":
         this.loaded = message;
+        this.#onLoaded();
         return;
       case "ready":
         this.ready = message;

@@ -1,7 +1,7 @@
 // One engine thread of a worker: loads the bundle, opens its engine over its store, listens on a port of its own and does what the main thread tells. The entry file
 // of the thread (`src/engine-main.ts`) hands in the platform and the doors. It ends cooperatively: the main thread never terminates it while it holds a store.
 import type { Env, Timer } from "../../base/env.ts";
-import type { RamaError } from "../../base/errors.ts";
+import { RamaError } from "../../base/errors.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import { failureText } from "../../protocol/failure.ts";
@@ -10,7 +10,7 @@ import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
-import { EngineHost } from "./engine-host.ts";
+import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 import { type Doors, installDoors, loadModule } from "./module-loader.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
@@ -23,6 +23,9 @@ export interface EngineThreadOptions {
 }
 
 const spaceEveryMs = 500;
+/** A store that another process holds is tried again so often, and for so long: somewhat longer than a worker may take to stop. */
+const storeTryMs = 5;
+const storeFreeMs = 15_000;
 
 export class EngineThread {
   readonly #options: EngineThreadOptions;
@@ -31,6 +34,8 @@ export class EngineThread {
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
   #spaceTimer: Timer | undefined;
+  #go: () => void = () => {};
+  #closing = false;
 
   constructor(options: EngineThreadOptions) {
     this.#options = options;
@@ -41,6 +46,9 @@ export class EngineThread {
     switch (message.kind) {
       case "open":
         this.#env.spawn("engine", () => this.#open(message));
+        return;
+      case "go":
+        this.#go();
         return;
       case "groups":
         this.#groups = message.groups;
@@ -98,12 +106,17 @@ export class EngineThread {
         objects: objectTable(module),
         topologies: module.topologies.map(({ name, lines }) => ({ name, lines: lines.map(({ line }) => line) })),
       });
+      if (assignment.waits === true) {
+        await new Promise<void>((resolve) => {
+          this.#go = resolve;
+        });
+      }
       this.#dynamic = new DynamicOptions(module.definition.launchOptions, assignment.options);
       const answerBytesMax = Math.min(
         config.get<number>("limit.answer.bytes"),
         config.get<number>("limit.frame.bytes") - 64,
       );
-      this.#host = await EngineHost.open({
+      this.#host = await this.#whenFree({
         ...this.#options.platform,
         address: { host: assignment.bindHost ?? assignment.host, port: open.port },
         dir: open.dir,
@@ -120,6 +133,7 @@ export class EngineThread {
         recordBytesMax: config.get("limit.record.bytes"),
         answerBytesMax,
         addressOf: (task) => this.#groups[task % assignment.threads],
+        ...(assignment.deletedObjects === undefined ? {} : { deletedObjects: assignment.deletedObjects }),
       });
       this.#guardSpace(open.dir, config.get("disk.min.free"));
       const { recovered } = this.#host.engine;
@@ -127,6 +141,20 @@ export class EngineThread {
     } catch (error) {
       this.#env.log.error("engine did not open", { error });
       this.#options.send({ kind: "failed", failure: failureText(error) });
+    }
+  }
+
+  /** A worker that ends holds its stores a moment longer: the lock goes when the last byte is written. */
+  async #whenFree(options: EngineHostOptions): Promise<EngineHost> {
+    const deadlineMs = this.#env.monotonicMs() + storeFreeMs;
+    for (;;) {
+      try {
+        return await EngineHost.open(options);
+      } catch (error) {
+        const isLocked = error instanceof RamaError && error.code === "STORE_LOCKED";
+        if (!isLocked || this.#closing || this.#env.monotonicMs() >= deadlineMs) throw error;
+        await this.#env.sleep(storeTryMs);
+      }
     }
   }
 
@@ -146,6 +174,7 @@ export class EngineThread {
   }
 
   async #close(): Promise<void> {
+    this.#closing = true;
     this.#spaceTimer?.cancel();
     try {
       await this.#host?.close();

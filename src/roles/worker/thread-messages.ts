@@ -20,6 +20,8 @@ export interface OpenEngine {
 
 export type ToEngine =
   | OpenEngine
+  /** The assignment said to wait: open the store now. */
+  | { readonly kind: "go" }
   /** Where the task groups of the module are; by group. */
   | { readonly kind: "groups"; readonly groups: readonly GroupAddress[] }
   | { readonly kind: "options"; readonly settings: readonly OptionSetting[] }

@@ -32,6 +32,10 @@ export interface WorkerOptions {
 }
 
 const peersEveryMs = 500;
+/** While the place of a group is not known. */
+const missingPeersEveryMs = 20;
+/** How often a prepared worker looks whether it may go on. */
+const goEveryMs = 5;
 
 /** Resolves when the worker serves. Rejects, with `failure.json` written, when it cannot. */
 export async function runWorker(options: WorkerOptions): Promise<Worker> {
@@ -82,7 +86,11 @@ export class Worker {
       abort: this.#options.abort,
     });
     for (const [topology, why] of Object.entries(this.#stuck.paused)) env.log.warn(`${topology} stays paused: ${why}`);
-    await Promise.all(table.engines.map((engine, i) => this.#startEngine(engine.store, engine.groups, i)));
+    const opening = table.engines.map((engine, i) => this.#startEngine(engine.store, engine.groups, i));
+    if (assignment.waits === true) {
+      opening.push(this.#untilLetGo());
+    }
+    await Promise.all(opening);
     this.#tellGroups();
     this.#listener = await listenForCalls(
       env,
@@ -118,6 +126,19 @@ export class Worker {
     await Promise.all(this.#engines.map((engine) => engine.close()));
     await this.#listener?.close();
     this.#heartbeat?.cancel();
+  }
+
+  /** Prepared for a hand-over: everything but the stores, which the old instance has until it ends. */
+  async #untilLetGo(): Promise<void> {
+    const { env } = this.#options.platform;
+    await Promise.all(this.#engines.map((engine) => engine.prepared));
+    this.#files.writePrepared(this.#options.pid);
+    while (!this.#files.isLetGo) {
+      if (this.#closing !== undefined)
+        throw new RamaError("MODULE_NOT_RUNNING", "the worker stops before its hand-over");
+      await env.sleep(goEveryMs);
+    }
+    for (const engine of this.#engines) engine.post({ kind: "go" });
   }
 
   /** What the first start decided; a worker with stores keeps its division for ever. */
@@ -228,7 +249,7 @@ export class Worker {
           env.log.debug("routes are not known", { error });
         }
       }
-      await env.sleep(peersEveryMs);
+      await env.sleep(this.#groups.some(({ port }) => port === 0) ? missingPeersEveryMs : peersEveryMs);
     }
     for (const server of servers) server.close();
   }

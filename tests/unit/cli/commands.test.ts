@@ -63,9 +63,9 @@ test("hidden commands are never suggested", () => {
 });
 
 test("a missing required option is named together with the usage", () => {
-  const error = refusal(() => parseCommand(command("deploy"), ["--action", "launch", "--jar", "x.ts"]));
+  const error = refusal(() => parseCommand(command("deploy"), ["--action", "launch", "--tasks", "2"]));
   expect(error.code).toBe("BAD_ARGUMENTS");
-  expect(error.message).toStartWith("missing --tasks\nusage: rama deploy ");
+  expect(error.message).toStartWith("missing --jar\nusage: rama deploy ");
 });
 
 test("a missing positional is named", () => {

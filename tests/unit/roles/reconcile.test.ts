@@ -24,6 +24,7 @@ function worker(change: Partial<ObservedWorker> = {}): ObservedWorker {
     pid: 77,
     alive: true,
     ready: true,
+    prepared: false,
     startedMs: nowMs - 60_000,
     lastHeartbeatMs: nowMs - 1_000,
     starts: 1,
