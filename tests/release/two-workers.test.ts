@@ -24,7 +24,9 @@ test("either of two workers is killed under load: every record that is stored is
   const { cluster, home } = unpacked;
   await cluster.startAll();
   writeFileSync(join(home, "hop.ts"), hopModule);
-  const size = ["--tasks", "8", "--threads", "4", "--workers", "2"];
+  // Two engines in each worker, so that records hop between threads, too.
+  writeFileSync(join(home, "overrides.yaml"), "worker.task.threads: 2\n");
+  const size = ["--tasks", "8", "--threads", "4", "--workers", "2", "--configOverrides", "overrides.yaml"];
   const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "hop.ts", ...size);
   expect(deployed).toMatchObject({ code: 0, err: "" });
   expect(cluster.workerPids()).toHaveLength(2);

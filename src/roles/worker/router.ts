@@ -1,6 +1,8 @@
-// Takes events to the engines that own their tasks: one connection per engine, made when first needed, the same port that clients use. What cannot be delivered is
-// dropped, and so may be what was on its way when a connection broke. The router then tries until the tasks concerned can be reached again, wherever they are by then,
-// and tells its engine, which lets the records run again that miss something. (Their timeout would find them too, but later.)
+// Takes events to the engines that own their tasks: one connection per engine, made when first needed, the same port that clients use.
+//
+// What has not left yet waits (bounded) until the task's owner is known and can be connected to, wherever it is by then: a worker that was started again has other
+// ports, and answers to its records must find it. What had left when a connection broke may be lost: the router tries until the tasks concerned can be
+// reached again and tells its engine, which lets the records run again that miss something. (Their timeout would find them too, but later.)
 import type { Env, Timer } from "../../base/env.ts";
 import { messageOf } from "../../base/errors.ts";
 import type { Address, Connection, Transport } from "../../net/transport.ts";
@@ -21,16 +23,15 @@ export interface EngineRouterOptions {
   readonly onPeerBack: () => void;
 }
 
-/** Batches held for an engine that is being connected to. */
-const heldBytesMax = 16 * 1024 * 1024;
+/** Batches that wait, all together; more are dropped and count as lost. */
+const waitingBytesMax = 16 * 1024 * 1024;
 /** After a failed try nothing is tried for this long. */
 const retryAfterMs = 50;
 const seekMs = 100;
 
 interface Peer {
   connection: Connection | undefined;
-  held: { readonly task: number; readonly batch: Uint8Array }[];
-  heldBytes: number;
+  /** 0: it is connected, or being connected. */
   retryAt: number;
   /** Tasks that anything was sent to. */
   readonly tasks: Set<number>;
@@ -40,6 +41,9 @@ export class EngineRouter implements Router {
   readonly #options: EngineRouterOptions;
   readonly #peers = new Map<string, Peer>();
   readonly #header = new FrameWriter(16);
+  /** By task: what has not left. */
+  readonly #waiting = new Map<number, Uint8Array[]>();
+  #waitingBytes = 0;
   /** Tasks that events were lost to. */
   readonly #missed = new Set<number>();
   #seek: Timer | undefined;
@@ -50,24 +54,21 @@ export class EngineRouter implements Router {
   }
 
   send(task: number, frame: Uint8Array): void {
-    const address = this.#options.addressOf(task);
     if (this.#closed) return;
-    const peer = address === undefined || address.port === 0 ? undefined : this.#peer(address);
-    if (peer === undefined) {
-      this.#miss(task);
+    const connection = this.#waiting.has(task) ? undefined : this.#connected(task);
+    if (connection !== undefined) {
+      connection.sendParts([eventsHeader(this.#header, task), frame]);
       return;
     }
-    peer.tasks.add(task);
-    if (peer.connection !== undefined) {
-      peer.connection.sendParts([eventsHeader(this.#header, task), frame]);
+    this.#seekLater();
+    if (this.#waitingBytes + frame.length > waitingBytesMax) {
+      this.#missed.add(task);
       return;
     }
-    if (peer.heldBytes + frame.length > heldBytesMax) {
-      this.#miss(task);
-      return;
-    }
-    peer.heldBytes += frame.length;
-    peer.held.push({ task, batch: frame.slice() });
+    this.#waitingBytes += frame.length;
+    const waiting = this.#waiting.get(task);
+    if (waiting === undefined) this.#waiting.set(task, [frame.slice()]);
+    else waiting.push(frame.slice());
   }
 
   close(): void {
@@ -77,20 +78,37 @@ export class EngineRouter implements Router {
     this.#peers.clear();
   }
 
-  #miss(task: number): void {
-    this.#missed.add(task);
-    this.#seek ??= this.#options.env.setTimer(seekMs, () => this.#seekMissed());
+  /** Where the task can be reached now; otherwise a connection is begun, where its owner is known. */
+  #connected(task: number): Connection | undefined {
+    const address = this.#options.addressOf(task);
+    const peer = address === undefined || address.port === 0 ? undefined : this.#peer(address);
+    if (peer?.connection === undefined) return undefined;
+    peer.tasks.add(task);
+    return peer.connection;
   }
 
-  /** Connects to whoever has the missed tasks now. */
-  #seekMissed(): void {
-    this.#seek = undefined;
-    const back = [...this.#missed].filter((task) => {
-      const address = this.#options.addressOf(task);
-      return address !== undefined && address.port !== 0 && this.#peer(address)?.connection !== undefined;
+  #seekLater(): void {
+    if (this.#closed) return;
+    this.#seek ??= this.#options.env.setTimer(seekMs, () => {
+      this.#seek = undefined;
+      this.#deliver();
     });
+  }
+
+  /** Sends what waits to whoever has the tasks now. */
+  #deliver(): void {
+    for (const [task, frames] of [...this.#waiting]) {
+      const connection = this.#connected(task);
+      if (connection === undefined) continue;
+      this.#waiting.delete(task);
+      for (const frame of frames) {
+        this.#waitingBytes -= frame.length;
+        connection.sendParts([eventsHeader(this.#header, task), frame]);
+      }
+    }
+    const back = [...this.#missed].filter((task) => this.#connected(task) !== undefined);
     for (const task of back) this.#missed.delete(task);
-    if (this.#missed.size > 0) this.#seek = this.#options.env.setTimer(seekMs, () => this.#seekMissed());
+    if (this.#waiting.size > 0 || this.#missed.size > 0) this.#seekLater();
     if (back.length > 0) this.#options.onPeerBack();
   }
 
@@ -102,7 +120,7 @@ export class EngineRouter implements Router {
       if (known.retryAt === 0 || known.retryAt > env.monotonicMs()) return known.retryAt === 0 ? known : undefined;
       this.#peers.delete(key);
     }
-    const peer: Peer = { connection: undefined, held: [], heldBytes: 0, retryAt: 0, tasks: new Set() };
+    const peer: Peer = { connection: undefined, retryAt: 0, tasks: new Set() };
     this.#peers.set(key, peer);
     env.spawn(`events to ${key}`, () => this.#connect(key, address, peer));
     return peer;
@@ -112,12 +130,12 @@ export class EngineRouter implements Router {
     const { env, transport, release, moduleInstanceId } = this.#options;
     const lost = (reason: string): void => {
       if (this.#peers.get(key) !== peer || this.#closed) return;
-      env.log.info("events are not delivered at present", { to: key, reason, dropped: peer.held.length });
+      if (peer.connection === undefined) env.log.debug("a peer is not there", { to: key, reason });
+      else env.log.info("events are not delivered at present", { to: key, reason });
       peer.connection = undefined;
-      peer.held = [];
-      peer.heldBytes = 0;
       peer.retryAt = env.monotonicMs() + retryAfterMs;
-      for (const task of peer.tasks) this.#miss(task);
+      for (const task of peer.tasks) this.#missed.add(task);
+      this.#seekLater();
     };
     try {
       const connection = await transport.connect(address, {
@@ -129,9 +147,7 @@ export class EngineRouter implements Router {
       const clientId = new Uint8Array(CLIENT_ID_BYTES);
       connection.send(encodeHello({ peer: PEER_ENGINE, clientId, release, moduleInstanceId, features }));
       peer.connection = connection;
-      for (const { task, batch } of peer.held) connection.sendParts([eventsHeader(this.#header, task), batch]);
-      peer.held = [];
-      peer.heldBytes = 0;
+      this.#deliver();
     } catch (error) {
       lost(messageOf(error));
     }

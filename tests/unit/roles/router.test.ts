@@ -19,12 +19,12 @@ function setUp() {
     addressOf: () => address,
     onPeerBack: () => void back++,
   });
-  /** A peer that counts frames; its first frame of each connection is the hello. */
+  /** A peer that keeps the last byte of each frame; the first frame of a connection is the hello. */
   const peer = async (name: string) => {
     const other = world.platform(name);
-    const seen = { frames: 0, kill: () => other.kill() };
+    const seen = { frames: [] as number[], kill: () => other.kill() };
     const listener = await other.transport.listen({ host: name, port: 0 }, () => ({
-      onFrame: () => void seen.frames++,
+      onFrame: (frame) => void seen.frames.push(frame.at(-1)!),
       onClose: () => {},
     }));
     address = { host: name, port: listener.port };
@@ -39,7 +39,7 @@ test("events go to the owner of the task, and nobody is told of anything while i
   const there = await peer("a");
   router.send(3, Uint8Array.of(1, 2));
   router.send(3, Uint8Array.of(3));
-  await until("hello and two batches", () => there.frames === 3);
+  await until("hello and two batches", () => there.frames.length === 3);
   expect(back()).toBe(0);
   router.close();
 });
@@ -48,20 +48,33 @@ test("after a peer was lost the engine is told once its task can be reached agai
   const { router, peer, until, back } = setUp();
   const first = await peer("a");
   router.send(3, Uint8Array.of(1));
-  await until("the first batch", () => first.frames === 2);
+  await until("the first batch", () => first.frames.length === 2);
   first.kill();
   await peer("b");
   await until("the word that the peer is back", () => back() === 1);
   router.close();
 });
 
-test("an event for a task whose owner is not known yet is missed, and told when the owner is there", async () => {
+test("events for a task whose owner is not known yet wait for it, in order with later ones", async () => {
   const { router, peer, until, back } = setUp();
   router.send(3, Uint8Array.of(1));
-  expect(back()).toBe(0);
+  router.send(3, Uint8Array.of(2));
   const there = await peer("a");
-  await until("the word that the peer is there", () => back() === 1);
-  router.send(3, Uint8Array.of(1));
-  await until("hello and the batch", () => there.frames === 2);
+  router.send(3, Uint8Array.of(3));
+  await until("hello and three batches", () => there.frames.length === 4);
+  expect(there.frames.slice(1)).toEqual([1, 2, 3]);
+  expect(back()).toBe(0);
+  router.close();
+});
+
+test("what could not leave for the old port of a task's owner goes to the new one", async () => {
+  const { router, peer, until, back } = setUp();
+  const first = await peer("a");
+  first.kill();
+  router.send(3, Uint8Array.of(7));
+  const second = await peer("b");
+  await until("hello and the batch", () => second.frames.length === 2);
+  expect(second.frames[1]).toBe(7);
+  expect(back()).toBe(0);
   router.close();
 });
