@@ -179,3 +179,63 @@ test.each(launches)("joins, groups, kept rows: %o", async (launch) => {
   expect(await stats.selectOne(Path.key("rank0"))).toEqual(["a", 2, 3]);
   expect(await stats.selectOne(Path.key("rank1"))).toEqual(["b", 1, 3]);
 });
+
+class Merged extends RamaModule {
+  define(setup: Setup, topologies: Topologies) {
+    setup.declareDepot("*rows", Depot.random());
+    const mb = topologies.microbatch("mb");
+    const list = PState.listSchema(Number);
+    mb.pstate("$$stats", PState.mapSchema(String, PState.mapSchema(Number, PState.listSchema(Number)).subindexed()));
+    mb.pstate("$$lists", PState.mapSchema(String, list));
+    mb.pstate("$$sets", PState.mapSchema(String, PState.setSchema(Number).subindexed()));
+    mb.pstate("$$occurrences", PState.mapSchema(String, PState.mapSchema(Number, Number).subindexed()));
+    mb.pstate("$$all", Number).global().initialValue(100);
+    mb.pstate("$$own", PState.mapSchema(String, String));
+    const joined = { combine: (a: string, b: string) => [...a, ...b].toSorted().join(""), zeroVal: () => "" };
+    const rows = () => Block.explodeMicrobatch("*mb").out({ k: "*k", n: "*n" });
+    mb.source("*rows")
+      .out("*mb")
+      .batchBlock(
+        rows()
+          .hashPartition("*k")
+          .compoundAgg(
+            "$$stats",
+            CompoundAgg.path("*k", "*n", CompoundAgg.list(Agg.count(), Agg.sum("*n"), Agg.max(1))),
+          )
+          .compoundAgg("$$lists", CompoundAgg.map("*k", Agg.list("*n")))
+          .compoundAgg("$$sets", CompoundAgg.map("*k", Agg.set("*n")))
+          .compoundAgg("$$occurrences", CompoundAgg.map("*k", Agg.multiSet("*n")))
+          .compoundAgg("$$own", CompoundAgg.map("*k", Agg.combiner(joined, "*k"))),
+      )
+      .batchBlock(rows().globalPartition().agg("$$all", Agg.sum("*n")));
+  }
+}
+
+test.each(launches)("states are combined per key path, whatever the structure: %o", async (launch) => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(Merged, launch);
+  const all: { k: string; n: number }[] = [];
+  for (let round = 0; round < 3; round++) {
+    await module.pause("mb");
+    for (let i = 0; i < 30; i++) {
+      const row = { k: `k${(i * 7 + round) % 4}`, n: (i * 5 + round) % 6 };
+      all.push(row);
+      await module.depot("*rows").append(row);
+    }
+    await module.resume("mb");
+    await module.waitForProcessed("mb", all.length);
+  }
+  const at = (name: string, key: string) => module.pstate(name).selectOne(Path.key(key));
+  for (const k of ["k0", "k1", "k2", "k3"]) {
+    const ns = all.filter((row) => row.k === k).map((row) => row.n);
+    expect((await at("$$lists", k)).toSorted()).toEqual(ns.toSorted());
+    expect(await at("$$own", k)).toBe([..."k".repeat(ns.length), ...k[1]!.repeat(ns.length)].toSorted().join(""));
+    for (const n of new Set(ns)) {
+      const times = ns.filter((each) => each === n).length;
+      expect(await module.pstate("$$stats").selectOne(Path.key(k, n))).toEqual([times, times * n, 1]);
+      expect(await module.pstate("$$occurrences").selectOne(Path.key(k, n))).toBe(times);
+      expect(await module.pstate("$$sets").selectOne(Path.key(k).contains(n))).toBe(true);
+    }
+  }
+  expect(await module.pstate("$$all").selectOne(Path.stay())).toBe(100 + all.reduce((sum, { n }) => sum + n, 0));
+});

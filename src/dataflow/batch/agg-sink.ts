@@ -12,6 +12,7 @@ import { compileSelectOne, compileTransform } from "../../paths/compile.ts";
 import { collectArgs, type SchemaHint, slotOf, step, type Step } from "../../paths/spec.ts";
 import type { StateRef } from "../flow.ts";
 import { type BlockNode, builderError, nodeText, type NodeOf } from "../nodes.ts";
+import { type MergedState, mergedState } from "./merged-state.ts";
 import type { CaptureUnit, LimitUnit, OutputUnit, StateUnit } from "./sinks.ts";
 
 export interface AggPart {
@@ -126,12 +127,14 @@ function addState(content: AggContent, node: NodeOf<"agg">, name: string, around
   const args = collectArgs(steps);
   const from = addArgs(content, node, args);
   const captured = capturedVars(node.agg);
-  const capture = captured.length === 0 ? undefined : captureOf(node, content, args, schema);
+  const merged = mergedState(node.agg, args);
+  const capture = captured.length === 0 ? undefined : captureOf(node, content, args, merged, schema);
   content.states.push({
     state: { kind: state.kind, index: state.index },
     from,
     width: args.length,
-    transform: compileTransform(steps, schema),
+    merged,
+    transform: compileTransform(merged?.steps ?? steps, schema),
     finish: finishOf(node.agg, schema),
     capture,
   });
@@ -180,13 +183,22 @@ function badCapture(node: BlockNode, what: string) {
   );
 }
 
-function captureOf(node: NodeOf<"agg">, content: AggContent, args: readonly ArgNode[], schema: object): CaptureUnit {
+function captureOf(
+  node: NodeOf<"agg">,
+  content: AggContent,
+  args: readonly ArgNode[],
+  merged: MergedState | undefined,
+  schema: object,
+): CaptureUnit {
   const captured = capturedIn(node.agg, [], [], node);
   const { keys } = captured[0]!;
   for (const key of keys) content.capturedNames.push(key.kind === "var" ? key.name : undefined);
   for (const { agg } of captured) content.capturedNames.push(agg.captureVar);
   return {
-    keys: keys.map((key) => keySlot(args, key)),
+    keys: keys.map((key) => {
+      const place = keySlot(args, key);
+      return place < 0 || merged === undefined ? place : merged.keys.indexOf(place);
+    }),
     constants: keys.map((key) => (key.kind === "const" ? key.value : undefined)),
     values: captured.map(({ steps }) => compileSelectOne(steps, schema)),
   };

@@ -13,7 +13,7 @@ export function* aggregatedRows(x: StageContext, sink: AggSink, instance: number
   const table = x.batch!.table(sink, instance) as AggTable;
   let rows = keptOutputs(x, sink, table.rows());
   for (const [i, unit] of sink.states.entries()) {
-    const touched = yield* applied(x, unit, table.stateRows[i]!);
+    const touched = yield* applied(x, unit, table.stateArgs(i));
     if (unit.capture !== undefined) rows = rows.flatMap((row) => touched.map((values) => [...row, ...values]));
   }
   return rows;

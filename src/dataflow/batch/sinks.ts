@@ -2,6 +2,7 @@
 // sides by key. What they hold per task is a Table; a table for a task of another engine gathers there first and travels as a *partial* (merged states
 // where the aggregators are combiners, rows where not).
 import type { AggregatorLeaf } from "../../aggregators/aggregator.ts";
+import type { MergedState } from "./merged-state.ts";
 import type { CompiledSelectOne, CompiledTransform } from "../../paths/compile.ts";
 
 interface SinkBase {
@@ -40,11 +41,12 @@ export interface LimitUnit {
   readonly ranked: boolean;
 }
 
-/** `agg("$$p", …)`, `compoundAgg("$$p", …)`: rows of path arguments, applied one by one when the phase begins. */
+/** `agg("$$p", …)`, `compoundAgg("$$p", …)`: rows of path arguments, applied when the phase begins: combined by key path, or one by one. */
 export interface StateUnit {
   readonly state: { readonly kind: "pstate" | "temporary"; readonly index: number };
   readonly from: number;
   readonly width: number;
+  readonly merged: MergedState | undefined;
   readonly transform: CompiledTransform;
   /** Sorts and cuts the whole value afterwards. */
   readonly finish: CompiledTransform | undefined;
@@ -53,7 +55,7 @@ export interface StateUnit {
 
 /** Key paths touched, and the values there afterwards. */
 export interface CaptureUnit {
-  /** Places of the keys among the path's arguments; -1: the constant. */
+  /** Places of the keys among the arguments of `transform`; -1: the constant. */
   readonly keys: readonly number[];
   readonly constants: readonly unknown[];
   /** Of the keys: the captured values. */

@@ -3,6 +3,7 @@ import { finished } from "../../aggregators/aggregator.ts";
 import { latin1Of } from "../../base/bytes.ts";
 import { compareValues } from "../../base/compare.ts";
 import { encodeKey } from "../../base/key-encoding.ts";
+import type { MergedState } from "./merged-state.ts";
 import type { AggSink, JoinSink, LimitUnit, Sink, Table } from "./sinks.ts";
 
 export function makeTable(sink: Sink): AggTable | JoinTable {
@@ -49,6 +50,8 @@ class RowTable implements Table {
   }
 }
 
+type Partial = [kind: number, content: unknown[], stateRows: unknown[][][], merged: [unknown[], unknown[]][][]];
+
 interface Group {
   readonly keys: readonly unknown[];
   readonly states: unknown[];
@@ -58,13 +61,16 @@ interface Group {
 export class AggTable implements Table {
   readonly #sink: AggSink;
   readonly #groups = new Map<string, Group>();
-  /** By state unit: the arguments of each row. */
-  readonly stateRows: unknown[][][];
+  /** By state unit: the arguments of each row, where they are not combined. */
+  readonly #stateRows: unknown[][][];
+  /** By state unit: combined states by key path. */
+  readonly #merged: Map<string, Group>[];
   count = 0;
 
   constructor(sink: AggSink) {
     this.#sink = sink;
-    this.stateRows = sink.states.map(() => []);
+    this.#stateRows = sink.states.map(() => []);
+    this.#merged = sink.states.map(() => new Map());
     if (sink.groupKeys === undefined) this.#group("", []);
   }
 
@@ -103,9 +109,41 @@ export class AggTable implements Table {
       }
     }
     for (let i = 0; i < states.length; i++) {
-      const { from, width } = states[i]!;
-      this.stateRows[i]!.push(row.slice(from, from + width));
+      const { from, width, merged } = states[i]!;
+      if (merged === undefined) this.#stateRows[i]!.push(row.slice(from, from + width));
+      else this.#combine(this.#merged[i]!, merged, row, from);
     }
+  }
+
+  #combine(into: Map<string, Group>, merged: MergedState, row: readonly unknown[], from: number): void {
+    const { states } = this.#mergedAt(
+      into,
+      merged,
+      merged.keys.map((at) => row[from + at]),
+    );
+    for (let i = 0; i < merged.leaves.length; i++) {
+      const { leaf, inputs, constants } = merged.leaves[i]!;
+      if (inputs.length === 0) states[i] = leaf.accumulate(states[i]);
+      else if (inputs.length === 1)
+        states[i] = leaf.accumulate(states[i], inputs[0]! < 0 ? constants[0] : row[from + inputs[0]!]);
+      else states[i] = leaf.accumulate(states[i], ...inputs.map((at, k) => (at < 0 ? constants[k] : row[from + at])));
+    }
+  }
+
+  #mergedAt(into: Map<string, Group>, merged: MergedState, keys: readonly unknown[]): Group {
+    const text = keys.length === 0 ? "" : keyText(keys);
+    let group = into.get(text);
+    if (group === undefined) {
+      group = { keys, states: merged.leaves.map(({ leaf }) => leaf.init()), limits: [] };
+      into.set(text, group);
+    }
+    return group;
+  }
+
+  /** What the transform of state unit `i` is called with, one after another. */
+  stateArgs(i: number): unknown[][] {
+    if (this.#sink.states[i]!.merged === undefined) return this.#stateRows[i]!;
+    return [...this.#merged[i]!.values()].map(({ keys, states }) => [...keys, ...states]);
   }
 
   partial(): unknown {
@@ -114,11 +152,12 @@ export class AggTable implements Table {
       states,
       limits.map(({ rows }) => rows),
     ]);
-    return [STATES, groups, this.stateRows];
+    const merged = this.#merged.map((byKey) => [...byKey.values()].map(({ keys, states }) => [keys, states]));
+    return [STATES, groups, this.#stateRows, merged];
   }
 
   merge(partial: unknown): void {
-    const [kind, content, stateRows] = partial as [number, unknown[], unknown[][][]];
+    const [kind, content, stateRows, mergedStates] = partial as Partial;
     if (kind === ROWS) {
       for (let i = 0; i < content.length; i += 2) this.put(content[i] as number, content[i + 1] as unknown[]);
       return;
@@ -131,7 +170,16 @@ export class AggTable implements Table {
       }
       for (const [i, rows] of limits.entries()) for (const row of rows) group.limits[i]!.add(row);
     }
-    for (const [i, rows] of stateRows.entries()) for (const row of rows) this.stateRows[i]!.push(row);
+    for (const [i, rows] of stateRows.entries()) for (const row of rows) this.#stateRows[i]!.push(row);
+    for (const [i, groups] of mergedStates.entries()) {
+      const { merged } = this.#sink.states[i]!;
+      for (const [keys, partials] of groups) {
+        const { states } = this.#mergedAt(this.#merged[i]!, merged!, keys);
+        merged!.leaves.forEach(({ leaf }, k) => {
+          states[k] = leaf.combine!(states[k], partials[k]);
+        });
+      }
+    }
   }
 
   /** Rows of post-agg: group keys, outputs, then for each limit its kept values and rank. */

@@ -157,7 +157,9 @@ export class MicrobatchLoop {
     if (!this.#coordinator.done("prime", group)) return;
     const run = this.#at.run!;
     const go = () => {
-      if (this.#at.run === run && !this.#at.closed) this.#process(run);
+      // A group may answer twice.
+      const waits = this.#at.run === run && this.#coordinator.phase === "prime";
+      if (waits && !this.#at.closed) this.#process(run);
     };
     if (this.#hasOutsideEffects) this.#at.host.loop.after(() => this.#at.job(go));
     else go();
