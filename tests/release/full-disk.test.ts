@@ -1,7 +1,7 @@
-// A disk that really fills up, in a namespace where the workers' directory is a small file system: appends are refused before and when it is full, reads go on, all
+// A disk that really fills up, in a namespace where the workers' stores are on a small file system: appends are refused before and when it is full, reads go on, all
 // resumes by itself once there is space, and nothing that was acknowledged is missing after a kill -9.
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Path, RamaClusterManager } from "../../src/client.ts";
 import { localCluster, type LocalCluster } from "../../scripts/local-cluster.ts";
@@ -11,12 +11,12 @@ import { root, unpackedRelease, until } from "./built-release.ts";
 const isHere = needs("namespaces");
 const diskBytes = 96 * 1024 * 1024;
 
-/** A cluster whose supervisor (and its workers) sees a file system of its own at `workers/`. */
+/** A cluster whose supervisor (and its workers) sees a file system of its own at `data/`. */
 async function smallDisk(home: string): Promise<LocalCluster> {
-  const workers = join(home, "local-rama-data/supervisor/workers");
-  mkdirSync(workers, { recursive: true });
+  const stores = join(home, "local-rama-data/supervisor/data");
+  mkdirSync(stores, { recursive: true });
   const wrapper = join(home, "on-small-disk");
-  const inside = `mount -t tmpfs -o size=${diskBytes} tmpfs ${workers} && exec ${home}/rama supervisor`;
+  const inside = `mount -t tmpfs -o size=${diskBytes} tmpfs ${stores} && exec ${home}/rama supervisor`;
   writeFileSync(
     wrapper,
     `#!/bin/sh\nif [ "$1" = supervisor ]; then exec unshare -rm sh -c '${inside}'; fi\nexec ${home}/rama "$@"\n`,
@@ -39,10 +39,10 @@ async function launch(cluster: LocalCluster, minimum: string): Promise<RamaClust
   });
 }
 
-/** The worker's directory as the supervisor sees it. */
+/** The worker's stores as the supervisor sees them. */
 function inside(cluster: LocalCluster): string {
-  const workers = join(`/proc/${cluster.pid("supervisor")}/root`, cluster.home, "local-rama-data/supervisor/workers");
-  return join(workers, readdirSync(workers)[0]!);
+  const stores = join(`/proc/${cluster.pid("supervisor")}/root`, cluster.home, "local-rama-data/supervisor/data");
+  return join(stores, readdirSync(stores)[0]!);
 }
 
 /** Leaves `free` bytes. */
@@ -56,11 +56,6 @@ const clear = (cluster: LocalCluster) => rmSync(join(inside(cluster), "filler"))
 const url = "u".repeat(500);
 const code = (error: unknown) => (error as { code: string }).code;
 
-function workerPid(cluster: LocalCluster): number | undefined {
-  const file = join(inside(cluster), "process.json");
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { pid: number }).pid : undefined;
-}
-
 /** Runs `work` and ends what runs in the namespace, whatever comes. */
 async function onSmallDisk(
   minimum: string,
@@ -72,9 +67,7 @@ async function onSmallDisk(
     await using manager = await launch(cluster, minimum);
     await work(cluster, manager);
   } finally {
-    const pid = workerPid(cluster);
     await cluster.end();
-    if (pid !== undefined) process.kill(pid, "SIGKILL");
   }
 }
 
@@ -94,7 +87,7 @@ test.skipIf(!isHere)(
       await until("the refusal", async () => (await refusal()) !== undefined, 5000);
       expect(await refusal()).toMatchObject({
         code: "DISK_FULL",
-        message: expect.stringContaining("supervisor/workers"),
+        message: expect.stringContaining("supervisor/data"),
       });
       expect(await counts.selectOne<number>(Path.key("a"))).toBe(1);
       clear(cluster);
@@ -132,7 +125,7 @@ test.skipIf(!isHere)(
       );
       clear(cluster);
       await until("appends again", async () => (await append()) === undefined, 30_000);
-      process.kill(workerPid(cluster)!, "SIGKILL");
+      process.kill(cluster.workerPids()[0]!, "SIGKILL");
       await until("appends after the kill", async () => (await append()) === undefined, 30_000);
 
       const stored: number[] = [];
