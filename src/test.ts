@@ -3,3 +3,4 @@ export { InProcessCluster, type InProcessOptions, type LaunchedModule } from "./
 export { LaunchConfig, type LaunchLiteral } from "./testing/launch-config.ts";
 export { MockOutputCollector } from "./testing/mock-output-collector.ts";
 export { TestPState } from "./testing/test-pstate.ts";
+export { type UpdateLiteral, UpdateOptions } from "./testing/update-options.ts";

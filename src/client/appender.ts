@@ -52,8 +52,8 @@ export class Appender {
 
   /** Never throws: what is wrong with the record is told to the waiter. */
   add(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
+    const table = this.#context.routing.cached(this.#moduleName);
     try {
-      const table = this.#context.routing.cached(this.#moduleName);
       if (table === undefined || this.#held.length > 0) {
         this.#hold(record, level, waiter, tag);
         return;
@@ -66,7 +66,8 @@ export class Appender {
       this.#queue(this.#choose(depot, table.numTasks, record)).add(record, level, waiter, tag);
     } catch (error) {
       if (!(error instanceof RamaError)) throw error;
-      waiter.notAppended(tag, error);
+      if (table === undefined || !this.#context.routing.mayRecheck(table, error)) waiter.notAppended(tag, error);
+      else this.#holdOrRefuse(record, level, waiter, tag);
     }
   }
 
@@ -76,6 +77,15 @@ export class Appender {
     });
     for (const held of this.#held.splice(0)) held.waiter.notAppended(held.tag, error);
     for (const queue of this.#queues.values()) queue.close();
+  }
+
+  #holdOrRefuse(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
+    try {
+      this.#hold(record, level, waiter, tag);
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      waiter.notAppended(tag, error);
+    }
   }
 
   #hold(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
@@ -151,10 +161,15 @@ export class Appender {
   }
 
   /** The module's routes, waited for as long as an append may take. */
-  #routes(): Promise<RouteTable> {
-    const cached = this.#context.routing.cached(this.#moduleName);
-    if (cached !== undefined) return Promise.resolve(cached);
-    return this.#context.routing.within(this.#moduleName, this.#timeoutMs);
+  async #routes(): Promise<RouteTable> {
+    const { routing } = this.#context;
+    const table = await routing.within(this.#moduleName, this.#timeoutMs);
+    try {
+      table.depot(this.#depotName);
+      return table;
+    } catch (error) {
+      return routing.recheck(this.#moduleName, table, error);
+    }
   }
 
   #appendable(table: RouteTable): DepotRoute {

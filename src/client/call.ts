@@ -75,7 +75,9 @@ class Call<T> implements PendingRequest {
       }
       this.#plan.send(table, task, connection, connection.request(this));
     } catch (error) {
+      const { routing } = this.#context;
       if (error instanceof RamaError && error.code === "MODULE_NOT_RUNNING") this.#again(error);
+      else if (routing.mayRecheck(table, error)) this.#waitFor(routing.recheck(this.#plan.moduleName, table, error));
       else this.#fail(error);
     }
   }

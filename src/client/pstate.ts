@@ -80,7 +80,13 @@ export class PStateClient<T = any> {
   }
 
   #startKnown<R>(select: Select<R>, table: RouteTable): Promise<R> {
-    const pstate = table.pstate(this.#name);
+    let pstate: PStateRoute;
+    try {
+      pstate = table.pstate(this.#name);
+    } catch (error) {
+      const fresh = this.#context.routing.recheck(this.#moduleName, table, error);
+      return fresh.then((known) => this.#startKnown(select, known));
+    }
     if (!pstate.ownPartitioner || pstate.global || table.numTasks === 1) return call(this.#context, select);
     return this.#askTask(pstate, select).then((task) => {
       select.chosenTask = task;

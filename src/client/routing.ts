@@ -14,6 +14,8 @@ export class RouteTable {
   readonly routes: ModuleRoutes;
   /** By task group; for the connection pool, which looks here first. */
   readonly connections: (EngineConnection | undefined)[] = [];
+  /** Until then a name that is not in it is unknown without asking again. */
+  trustedUntilMs = 0;
   readonly #depots: ReadonlyMap<string, DepotRoute>;
   readonly #pstates: ReadonlyMap<string, PStateRoute>;
   readonly #queries: ReadonlyMap<string, QueryRoute>;
@@ -65,6 +67,8 @@ export class RouteTable {
   }
 }
 
+const trustMs = 1000;
+
 export class Routing {
   /** After close nothing is tried again. */
   closed = false;
@@ -92,6 +96,22 @@ export class Routing {
     const known = this.#tables.get(moduleName);
     if (known !== undefined && known !== stale) return Promise.resolve(known);
     return this.#fetchOnce(moduleName);
+  }
+
+  /** May a name that the table does not know have come by an update since? */
+  mayRecheck(table: RouteTable, error: unknown): boolean {
+    if (!(error instanceof RamaError) || error.code !== "UNKNOWN_OBJECT" || this.closed) return false;
+    const isCut = table.connections.some((connection) => connection?.state === "closed");
+    return isCut || this.#env.monotonicMs() >= table.trustedUntilMs;
+  }
+
+  /** A table to look for an unknown name in again; rejects with `error` when the one at hand is new enough. */
+  async recheck(moduleName: string, table: RouteTable, error: unknown): Promise<RouteTable> {
+    if (!this.mayRecheck(table, error)) throw error;
+    const fresh = await this.refresh(moduleName, table);
+    if (fresh.routes.moduleInstanceId === table.routes.moduleInstanceId)
+      fresh.trustedUntilMs = this.#env.monotonicMs() + trustMs;
+    return fresh;
   }
 
   /** Tries again after route trouble until `timeoutMs` have passed; then TIMEOUT. MODULE_NOT_FOUND at once. */

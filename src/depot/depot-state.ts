@@ -16,6 +16,8 @@ const STATE_VERSION = 1;
 const STATE_BYTES = 38;
 const PREFIX = 0x44;
 const pageEntries = 1000;
+/** What a removed depot is called until its data is deleted; names of depots begin with a star. */
+const retired = "retired ";
 
 export interface PartitionState {
   readonly start: number;
@@ -72,7 +74,7 @@ export async function depotNumbers(kv: Kv, names: readonly string[]): Promise<Ma
   const numbers = new Map<string, number>();
   let next = 0;
   for await (const { key, value } of entriesOf(kv, { gte: prefix, lt: prefixSuccessor(prefix)! })) {
-    const number = value[0]! | (value[1]! << 8);
+    const number = numberIn(value);
     numbers.set(new TextDecoder().decode(key.subarray(2)), number);
     next = Math.max(next, number + 1);
   }
@@ -91,24 +93,39 @@ export async function depotNumbers(kv: Kv, names: readonly string[]): Promise<Ma
   return numbers;
 }
 
-/** undefined: there is no depot of that name. */
-export function depotNumber(kv: Kv, name: string): number | undefined {
-  const value = kv.getSync(nameKey(name));
-  return value === undefined ? undefined : value[0]! | (value[1]! << 8);
+/** Depots that an update has removed lose their names. Their numbers stay taken, so that entries of the log that name them are passed over. */
+export async function retireDepots(kv: Kv, names: readonly string[]): Promise<void> {
+  const ops = names.flatMap((name): KvOp[] => {
+    const value = kv.getSync(nameKey(name));
+    return value === undefined ? [] : renamed(name, `${retired}${numberIn(value)}`, numberIn(value));
+  });
+  if (ops.length > 0) await kv.batch(ops, { sync: true });
 }
 
-/** Removes all that the Kv holds of a depot. Its number stays taken, so that entries of the log that name it are passed over. */
-export async function forgetDepot(kv: Kv, name: string, depot: number): Promise<void> {
+/** Numbers of removed depots that may still have data. */
+export async function retiredDepots(kv: Kv): Promise<number[]> {
+  const gte = nameKey(retired);
+  const numbers: number[] = [];
+  for await (const { value } of entriesOf(kv, { gte, lt: prefixSuccessor(gte)! })) numbers.push(numberIn(value));
+  return numbers;
+}
+
+/** Removes all that the Kv holds of a retired depot. */
+export async function forgetDepot(kv: Kv, depot: number): Promise<void> {
   const gte = Uint8Array.of(PREFIX, 1, depot >>> 8, depot & 0xff);
   await kv.clear({ gte, lt: prefixSuccessor(gte)! });
-  const value = Uint8Array.of(depot & 0xff, depot >>> 8);
-  await kv.batch(
-    [
-      { type: "del", key: nameKey(name) },
-      { type: "put", key: nameKey(`deleted ${depot}`), value },
-    ],
-    { sync: true },
-  );
+  await kv.batch(renamed(`${retired}${depot}`, `deleted ${depot}`, depot), { sync: true });
+}
+
+function renamed(from: string, to: string, depot: number): KvOp[] {
+  return [
+    { type: "del", key: nameKey(from) },
+    { type: "put", key: nameKey(to), value: Uint8Array.of(depot & 0xff, depot >>> 8) },
+  ];
+}
+
+function numberIn(value: Uint8Array): number {
+  return value[0]! | (value[1]! << 8);
 }
 
 function nameKey(name: string): Uint8Array {

@@ -8,11 +8,11 @@ import { DedupeTable } from "./dedupe.ts";
 import {
   clientKey,
   decodeState,
-  depotNumber,
   depotNumbers,
   eachClient,
   encodeState,
   forgetDepot,
+  retiredDepots,
   stateKey,
 } from "./depot-state.ts";
 import { DepotPartition } from "./partition.ts";
@@ -68,19 +68,11 @@ export async function openDepots(options: DepotsOptions): Promise<DepotGroup> {
   return group;
 }
 
-/** Deletes depots that an update has removed: files first, their names last, so that a crash in between leaves something to repeat. */
-export async function deleteDepots(options: {
-  readonly disk: Disk;
-  readonly kv: Kv;
-  readonly dir: string;
-  readonly names: readonly string[];
-}): Promise<void> {
-  const { disk, kv, dir, names } = options;
-  for (const name of names) {
-    const depot = depotNumber(kv, name);
-    if (depot === undefined) continue;
+/** Deletes files and keys of depots that were retired (`retireDepots`); what a crash leaves is deleted by the next call. */
+export async function deleteRetiredDepots(disk: Disk, kv: Kv, dir: string): Promise<void> {
+  for (const depot of await retiredDepots(kv)) {
     disk.removeTree(`${dir}/${depot}`);
-    await forgetDepot(kv, name, depot);
+    await forgetDepot(kv, depot);
   }
 }
 

@@ -7,7 +7,8 @@
 // 55 | topology u32 | group u32 → marks of open trees (topology/stream/applied-marks.ts).
 import { RamaError } from "../base/errors.ts";
 import { ByteReader } from "../base/value-bytes.ts";
-import { deleteDepots, openDepots, type DepotGroup } from "../depot/depot-store.ts";
+import { retireDepots } from "../depot/depot-state.ts";
+import { deleteRetiredDepots, openDepots, type DepotGroup } from "../depot/depot-store.ts";
 import { openPStateGroup } from "../pstate/group.ts";
 import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";
 import { DEPOT_APPEND, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
@@ -75,10 +76,8 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
   const opened = await openStore(options);
   try {
     const names = await NameCatalogue.open(opened.kv);
-    await deleteDepots({ disk: options.disk, kv: opened.kv, dir: opened.depotsDir, names: deletedOf(options) });
     const objects: GroupObjects[] = [];
     for (const group of options.groups) objects.push(await openGroup(options, opened, names, group));
-    await deletePStates(options, names, objects);
     await names.save();
     const recovery = new Recovery(objects);
     const store = await opened.recover((entry, applied) => recovery.entry(entry, applied));
@@ -94,20 +93,6 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
 function deletedOf({ deletedObjects = [], module }: EngineOptions): string[] {
   const { depots, pstates } = module.definition;
   return deletedObjects.filter((name) => ![...depots, ...pstates].some((object) => object.name === name));
-}
-
-/** Their names go last, so that a crash in between leaves something to repeat. */
-async function deletePStates(
-  options: EngineOptions,
-  names: NameCatalogue,
-  objects: readonly GroupObjects[],
-): Promise<void> {
-  for (const name of deletedOf(options)) {
-    const id = names.known(`pstate ${name}`);
-    if (id === undefined) continue;
-    for (const { pstates } of objects) await pstates.deleteObject(id);
-    names.retire(`pstate ${name}`);
-  }
 }
 
 async function openGroup(
@@ -206,6 +191,8 @@ export class EngineStore {
   readonly #objects: readonly GroupObjects[];
   readonly #found: Found;
   #flusher: StoreFlusher | undefined = undefined;
+  #deleting: Promise<void> = Promise.resolve();
+  #closing = false;
 
   constructor(
     options: EngineOptions,
@@ -290,7 +277,33 @@ export class EngineStore {
     }
   }
 
+  /** Objects that an update has removed lose their names; from then on they are gone, whatever is left of them on disk. */
+  async retireRemoved(): Promise<void> {
+    const removed = deletedOf(this.#options);
+    for (const name of removed) this.names.retire(`pstate ${name}`);
+    await this.names.save();
+    await retireDepots(this.#opened.kv, removed);
+  }
+
+  /** Deletes what is left of removed objects, beside everything else; goes on where an earlier process stopped. */
+  deleteRemoved(): void {
+    const { env, disk } = this.#options;
+    const { kv, depotsDir } = this.#opened;
+    const run = async (): Promise<void> => {
+      for (const id of this.names.retired) {
+        if (this.#closing) return;
+        for (const { pstates } of this.#objects) await pstates.deleteObject(id);
+        this.names.deleted(id);
+        await this.names.save();
+      }
+      if (!this.#closing) await deleteRetiredDepots(disk, kv, depotsDir);
+    };
+    this.#deleting = run().catch((error: unknown) => env.log.warn("removed objects are not deleted yet", { error }));
+  }
+
   async close(): Promise<void> {
+    this.#closing = true;
+    await this.#deleting;
     try {
       if (this.log.error === undefined) await this.#flusher?.close();
       else this.#flusher?.abort();

@@ -67,6 +67,8 @@ export class Engine implements EventReceiver {
       const engine = new Engine(options, store, runtimes);
       await store.recover(engine.#runtimes);
       await engine.#start();
+      await store.retireRemoved();
+      store.deleteRemoved();
       Object.assign(engine.recovered, { ...store.recovered, ms: options.env.monotonicMs() - startMs });
       return engine;
     } catch (error) {

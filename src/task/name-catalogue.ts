@@ -4,6 +4,7 @@ import type { Kv, KvOp } from "../storage/kv.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
 
 const NAME_PREFIX = 0x4e;
+const retired = "retired ";
 
 export class NameCatalogue {
   readonly #ids: Map<string, number>;
@@ -39,18 +40,28 @@ export class NameCatalogue {
     return id;
   }
 
-  /** undefined: the name has no number. */
-  known(name: string): number | undefined {
-    return this.#ids.get(name);
-  }
-
-  /** What the name stood for is gone: should it come again, it gets another number. The number stays taken. */
+  /** What the name stood for is removed: should it come again, it gets another number. The number stays taken, and is on the list of what has to be deleted. */
   retire(name: string): void {
     const id = this.#ids.get(name);
     if (id === undefined) return;
+    this.#drop(name);
+    this.#put(`${retired}${id}`, id);
+  }
+
+  /** Numbers of what has been removed and may still have data. */
+  get retired(): number[] {
+    return [...this.#ids].flatMap(([name, id]) => (name.startsWith(retired) ? [id] : []));
+  }
+
+  /** Nothing is left of it. */
+  deleted(id: number): void {
+    this.#drop(`${retired}${id}`);
+    this.#put(`deleted ${id}`, id);
+  }
+
+  #drop(name: string): void {
     this.#ids.delete(name);
     this.#new.push({ type: "del", key: keyOf(name) });
-    this.#put(`deleted ${id}`, id);
   }
 
   #put(name: string, id: number): void {

@@ -16,12 +16,17 @@ import { moduleNameOf } from "../module/module-name.ts";
 import type { PStateClient } from "../client/pstate.ts";
 import type { QueryClient } from "../client/query.ts";
 import { compileModule } from "../dataflow/compile.ts";
+import type { CompiledModule } from "../dataflow/compiled.ts";
 import { defineModule } from "../module/build.ts";
+import { checkUpdate, type UsedObject } from "../module/compatibility.ts";
+import { moduleContract } from "../module/contract.ts";
+import type { ModuleDefinition } from "../module/definition.ts";
 import type { RamaModule } from "../module/module.ts";
 import { moduleClasses } from "./module-classes.ts";
 import { MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
 import { type LaunchConfig, type LaunchLiteral, launchConfigOf } from "./launch-config.ts";
-import { ModuleInstance } from "./module-instance.ts";
+import { ModuleInstance, type ModuleInstanceOptions } from "./module-instance.ts";
+import type { UpdateLiteral } from "./update-options.ts";
 import { waitFor } from "./wait-for.ts";
 
 export interface InProcessOptions {
@@ -47,6 +52,8 @@ export interface LaunchedModule {
   waitForProcessed(topology: string, count: number, timeoutMs?: number): Promise<void>;
   pause(topology: string): Promise<void>;
   resume(topology: string): Promise<void>;
+  /** Another version of this module, whatever its class is called. See `InProcessCluster.updateModule`. */
+  update(module: ModuleClassOrInstance, options?: UpdateLiteral): Promise<void>;
   destroy(): Promise<void>;
 }
 
@@ -61,6 +68,7 @@ export class InProcessCluster implements ClusterClient {
   readonly #modules = new Map<string, ModuleInstance>();
   readonly #config: ReturnType<typeof configOf>;
   readonly #clock: { simulatedMs: number | undefined };
+  readonly #updating = new Set<string>();
   #launched = 0;
   #closed = false;
 
@@ -98,18 +106,7 @@ export class InProcessCluster implements ClusterClient {
     if (this.#modules.has(name)) throw new RamaError("MODULE_EXISTS", `${name} runs already`, { module: name });
     for (const type of moduleClasses(definition)) this.#classes.register(type);
     const compiled = compileModule(definition, { classes: this.#classes });
-    const instance = new ModuleInstance({
-      env: this.#env,
-      network: this.#network,
-      module: compiled,
-      instanceId: `m${++this.#launched}`,
-      launch,
-      config: this.#config,
-      classes: this.#classes,
-      manualTicks: this.#options.manualTicks ?? false,
-      clusterRetriever: () => this,
-      print: (line) => console.log(line),
-    });
+    const instance = this.#instance(compiled, launch);
     this.#modules.set(name, instance);
     try {
       await instance.open();
@@ -118,6 +115,70 @@ export class InProcessCluster implements ClusterClient {
       throw error;
     }
     return this.#handle(name);
+  }
+
+  /**
+   * Another version of a running module takes over its depots, PStates and progress; resolves when it serves. Calls of clients in between wait. With the same module it
+   * is a restart. Errors: what building it throws, MODULE_NOT_FOUND, INCOMPATIBLE_UPDATE, DELETION_NOT_NAMED; the running version has not been touched then.
+   */
+  async updateModule(module: ModuleClassOrInstance, options: UpdateLiteral = {}): Promise<void> {
+    const definition = defineModule(module);
+    await this.#update(definition, options);
+  }
+
+  async #update(definition: ModuleDefinition, options: UpdateLiteral): Promise<void> {
+    const { name } = definition;
+    const old = this.#running(name);
+    if (this.#updating.has(name)) {
+      throw new RamaError("MODULE_NOT_RUNNING", `${name} is being updated already`, { module: name });
+    }
+    for (const type of moduleClasses(definition)) this.#classes.register(type);
+    const compiled = compileModule(definition, { classes: this.#classes });
+    const to = moduleContract(definition);
+    const objectsToDelete = options.objectsToDelete ?? [];
+    const used = this.#usesOf(name);
+    const { removed } = checkUpdate({ moduleName: name, from: old.contract, to, objectsToDelete, used });
+    const next = this.#instance(compiled, old.launch, { after: old, deletedObjects: removed });
+    this.#updating.add(name);
+    try {
+      await old.close();
+      await next.open();
+      this.#modules.set(name, next);
+    } catch (error) {
+      await next.close();
+      await old.open();
+      throw error;
+    } finally {
+      this.#updating.delete(name);
+    }
+  }
+
+  #usesOf(name: string): UsedObject[] {
+    return [...this.#modules.values()].flatMap((other) =>
+      other.contract.mirrors
+        .filter(({ module }) => module === name && other.name !== name)
+        .map(({ kind, object }) => ({ by: other.name, kind, object })),
+    );
+  }
+
+  #instance(
+    module: CompiledModule,
+    launch: LaunchConfig,
+    more: Pick<ModuleInstanceOptions, "after" | "deletedObjects"> = {},
+  ): ModuleInstance {
+    return new ModuleInstance({
+      env: this.#env,
+      network: this.#network,
+      module,
+      instanceId: `m${++this.#launched}`,
+      launch,
+      config: this.#config,
+      classes: this.#classes,
+      manualTicks: this.#options.manualTicks ?? false,
+      clusterRetriever: () => this,
+      print: (line) => console.log(line),
+      ...more,
+    });
   }
 
   /** Stops the module and forgets its data. MODULE_NOT_FOUND. */
@@ -168,10 +229,16 @@ export class InProcessCluster implements ClusterClient {
   }
 
   async waitForProcessed(module: ModuleName, topology: string, count: number, timeoutMs = 60_000): Promise<void> {
-    const instance = this.#running(moduleNameOf(module));
-    const processed = () => instance.topology(topology).processed;
+    const name = moduleNameOf(module);
+    this.#running(name);
+    // Engines come and go in an update: what was last known stands meanwhile.
+    let last = 0;
+    const processed = () => {
+      if (!this.#updating.has(name)) last = this.#running(name).topology(topology).processed;
+      return last;
+    };
     const trouble = () => {
-      const { lastError } = instance.topology(topology);
+      const { lastError } = this.#running(name).topology(topology);
       return lastError === null ? "" : `; last failure: ${lastError}`;
     };
     await waitFor(() => processed() >= count, {
@@ -242,6 +309,7 @@ export class InProcessCluster implements ClusterClient {
       waitForProcessed: (topology, count, timeoutMs) => this.waitForProcessed(name, topology, count, timeoutMs),
       pause: (topology) => this.pauseTopology(name, topology),
       resume: (topology) => this.resumeTopology(name, topology),
+      update: (module, options = {}) => this.#update({ ...defineModule(module), name }, options),
       destroy: () => this.destroyModule(name),
     };
   }

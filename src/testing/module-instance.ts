@@ -6,6 +6,7 @@ import { release } from "../base/release.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
 import type { CompiledModule } from "../dataflow/compiled.ts";
+import { type ModuleContract, moduleContract } from "../module/contract.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import { type MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes, objectTable } from "../protocol/routes.ts";
@@ -27,6 +28,10 @@ export interface ModuleInstanceOptions {
   readonly manualTicks: boolean;
   readonly clusterRetriever: () => unknown;
   readonly print: (line: string) => void;
+  /** The instance that this one takes the stores of; its engines have to be closed before `open`. */
+  readonly after?: ModuleInstance;
+  /** Depots and PStates whose data goes. */
+  readonly deletedObjects?: readonly string[];
 }
 
 interface MemoryWorker {
@@ -50,7 +55,7 @@ export class ModuleInstance {
   readonly #options: ModuleInstanceOptions;
   readonly #workers: readonly MemoryWorker[];
   readonly #groups: GroupAddress[];
-  #version = 1;
+  #version: number;
 
   constructor(options: ModuleInstanceOptions) {
     this.#options = options;
@@ -62,14 +67,16 @@ export class ModuleInstance {
       numThreads: launch.threads,
       numWorkers: launch.workers,
     };
+    this.#version = 1 + (options.after?.routes.version ?? 0);
     this.#workers = Array.from({ length: launch.workers }, (_, worker) => {
-      const disk = new MemoryDisk();
+      const before = options.after === undefined ? undefined : options.after.#workers[worker];
+      const disk = before?.disk ?? new MemoryDisk();
       const groups = Array.from({ length: launch.threads }, (_unused, group) => group);
       return {
         host: `${instanceId}-w${worker}`,
         groups: groups.filter((group) => group % launch.workers === worker),
         disk,
-        kv: memoryKv({ disk }),
+        kv: before?.kv ?? memoryKv({ disk }),
         engine: undefined,
       };
     });
@@ -78,6 +85,14 @@ export class ModuleInstance {
 
   get name(): string {
     return this.info.moduleName;
+  }
+
+  get contract(): ModuleContract {
+    return moduleContract(this.#options.module.definition);
+  }
+
+  get launch(): LaunchConfig {
+    return this.#options.launch;
   }
 
   get routes(): ModuleRoutes {
@@ -92,11 +107,18 @@ export class ModuleInstance {
   async close(): Promise<void> {
     for (const worker of this.#workers) for (const group of worker.groups) this.#groups[group] = { host: "", port: 0 };
     await Promise.all(this.#workers.map((worker) => worker.engine?.close()));
+    for (const worker of this.#workers) worker.engine = undefined;
   }
 
   /** By topology, summed over the engines. */
   topology(name: string): Pick<TopologyStatus, "kind" | "processed" | "executing" | "failures" | "lastError"> {
-    const total = { kind: "stream" as TopologyStatus["kind"], processed: 0, executing: 0, failures: 0, lastError: null as string | null };
+    const total = {
+      kind: "stream" as TopologyStatus["kind"],
+      processed: 0,
+      executing: 0,
+      failures: 0,
+      lastError: null as string | null,
+    };
     let found = false;
     for (const { engine } of this.#workers) {
       const status = engine?.engine.status().topologies.find((topology) => topology.name === name);
@@ -133,7 +155,8 @@ export class ModuleInstance {
   }
 
   async #openWorker(worker: MemoryWorker): Promise<void> {
-    const { env, network, module, config, classes, manualTicks, clusterRetriever, print } = this.#options;
+    const { env, network, module, config, classes, manualTicks, clusterRetriever, print, deletedObjects } =
+      this.#options;
     worker.engine = await EngineHost.open({
       env,
       disk: worker.disk,
@@ -154,6 +177,7 @@ export class ModuleInstance {
       manualTicks,
       clusterRetriever,
       print,
+      ...(deletedObjects === undefined ? {} : { deletedObjects }),
     });
     for (const group of worker.groups) this.#groups[group] = worker.engine.address;
   }
