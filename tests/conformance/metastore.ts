@@ -38,6 +38,8 @@ async function until<T>(states: AsyncIterable<T>, wanted: (state: T) => boolean)
   throw new Error("the watch has ended");
 }
 
+const later = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
 export function metastoreSuite(subject: MetastoreSubject): void {
   const describeIt = subject.skip === true ? describe.skip : describe;
   describeIt(`metastore ${subject.name}`, () => {
@@ -288,15 +290,22 @@ export function metastoreSuite(subject: MetastoreSubject): void {
           }
         })();
         await seeing.promise;
-        await server.expire!(one);
-        await renewed.promise;
+        // A server that was held up may hear of the session before it looks at its age: then it is held up again.
+        let isRenewed = false;
+        void renewed.promise.then(() => {
+          isRenewed = true;
+        });
+        while (!isRenewed) {
+          await server.expire!(one);
+          await Promise.race([renewed.promise, later(5_000)]);
+        }
         await until(other.watch("/e/mine", AbortSignal.timeout(20_000)), (node) => text(node) === "second");
         expect(await other.children("/e")).toEqual(["mine"]);
         await other.set("/watched", bytes("after"));
         await watching;
         stop.abort();
         expect(states).toEqual([undefined, "after"]);
-        expect(events.slice(0, 2)).toEqual(["disconnected", "renewed"]);
+        expect(events[events.indexOf("renewed") - 1]).toBe("disconnected");
       },
     );
 
