@@ -98,9 +98,15 @@ export class FakeCluster {
 
   async listen(): Promise<void> {
     await this.#transport.listen({ host: "server", port: 7 }, (connection) => {
-      const session = new Session(connection, this.#requests());
+      const session = new Session(connection, this.#requests(), this.env);
       this.sessions.add(session);
-      return { onFrame: (frame) => session.onFrame(frame), onClose: () => this.sessions.delete(session) };
+      return {
+        onFrame: (frame) => session.onFrame(frame),
+        onClose: () => {
+          session.closed();
+          this.sessions.delete(session);
+        },
+      };
     });
   }
 
@@ -128,6 +134,7 @@ export class FakeCluster {
       classes: new ClassRegistry(),
       config: configOf(settings, "test"),
       closed: false,
+      proxies: new Set(),
     };
     return {
       context,

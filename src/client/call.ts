@@ -15,6 +15,8 @@ export interface CallContext {
   readonly pool: ConnectionPool;
   readonly classes: ClassRegistry;
   readonly config: Config;
+  /** Those that are not closed yet. */
+  readonly proxies: Set<{ close(): Promise<void> }>;
   /** True after close: nothing is tried again. */
   closed: boolean;
 }

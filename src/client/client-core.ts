@@ -37,6 +37,7 @@ export class ClientCore {
       routing: new Routing(env, options.fetchRoutes),
       pool: new ConnectionPool({ env, transport, release, connectTimeoutMs: 5_000 }),
       classes: options.classes ?? new ClassRegistry(),
+      proxies: new Set(),
       closed: false,
     };
   }
@@ -62,7 +63,8 @@ export class ClientCore {
 
   async close(): Promise<void> {
     if (this.context.closed) return;
-    const { env } = this.context;
+    const { env, proxies } = this.context;
+    for (const proxy of proxies) await proxy.close();
     const deadline = env.monotonicMs() + closeDrainMs;
     while ([...this.#appenders.values()].some((appender) => !appender.idle) && env.monotonicMs() < deadline) {
       await env.sleep(2);

@@ -8,7 +8,16 @@ import { decodeFailure } from "../protocol/failure.ts";
 import { badFrame, FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import { decodeGoodbye, decodeHelloOk } from "../protocol/hello.ts";
 import { encodePreparePath, preparedPathsMax } from "../protocol/read.ts";
-import { ANSWER, APPEND_DONE, APPEND_RESULT, FAILURE, GOODBYE } from "../protocol/table.ts";
+import {
+  ANSWER,
+  APPEND_DONE,
+  APPEND_RESULT,
+  DIFF,
+  FAILURE,
+  GOODBYE,
+  WATCH_BEAT,
+  WATCH_ENDED,
+} from "../protocol/table.ts";
 
 /** What waits for the answer to one request. Exactly one of its functions is called, once. */
 export interface PendingRequest {
@@ -18,6 +27,12 @@ export interface PendingRequest {
   onAnswer(frame: Uint8Array, at: number): void;
   onAppended(offset: number, result: AppendResult | undefined): void;
   onFailure(error: RamaError): void;
+}
+
+/** Takes what an engine sends unasked: diffs. */
+export interface PushReceiver {
+  onPush(frame: Uint8Array): void;
+  onClosed(error: RamaError): void;
 }
 
 export interface ConnectionOptions {
@@ -37,6 +52,8 @@ const answerHeaderBytes = 5;
 export class EngineConnection {
   readonly address: Address;
   state: "connecting" | "open" | "closed" = "connecting";
+  /** The proxies of this connection; undefined while there are none. */
+  pushes: PushReceiver | undefined = undefined;
   /** Resolves after the hello; rejects with what prevented it. Never left unhandled. */
   readonly opened: Promise<void>;
   readonly #options: ConnectionOptions;
@@ -111,6 +128,7 @@ export class EngineConnection {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const one of pending) one.onFailure(error);
+    this.pushes?.onClosed(error);
   }
 
   async #open(): Promise<void> {
@@ -203,6 +221,11 @@ export class EngineConnection {
         pending?.onFailure(decodeFailure(reader));
         return;
       }
+      case DIFF:
+      case WATCH_ENDED:
+      case WATCH_BEAT:
+        this.pushes?.onPush(frame);
+        return;
       default:
         throw badFrame(`an engine sent kind ${frame[0]}`);
     }

@@ -12,6 +12,7 @@ import { type CallContext, type CallPlan, call } from "./call.ts";
 import type { EngineConnection } from "./connection.ts";
 import type { ObjectInfo } from "./depot.ts";
 import { type PathShape, shapeOfPath } from "./path-shape.ts";
+import { openProxy, type ProxyCallback, type ProxyState } from "./proxy.ts";
 import type { RouteTable } from "./routing.ts";
 
 const scratch = new FrameWriter(256);
@@ -46,6 +47,41 @@ export class PStateClient<T = any> {
   selectOne<R = T>(partitionKey: unknown, path: Path): Promise<R>;
   selectOne<R>(first: unknown, second?: Path): Promise<R> {
     return this.#read<R>(first, second, true);
+  }
+
+  /**
+   * Keeps a copy of the one value that the path navigates to, and calls `callback` with each change of it: `(newValue, diff, oldValue)`. Calls come in order and
+   * never overlap; the first has a ResyncDiff and null as the old value, and the promise resolves once it has returned. Writes that do not change the
+   * value are silent; writes that became visible together may come as one diff. Close the proxy when it is no longer needed.
+   * `await using proxy = await counts.proxy(Path.key("be"), (now, diff, before) => console.log(before, "→", now))`
+   * Errors as `selectOne`, STRUCTURE_NOT_A_VALUE for a subindexed structure as a whole, OVERLOADED past `pstate.proxy.limit`.
+   */
+  proxy<R = T>(path: Path, callback?: ProxyCallback<R>): Promise<ProxyState<R>>;
+  proxy<R = T>(partitionKey: unknown, path: Path, callback?: ProxyCallback<R>): Promise<ProxyState<R>>;
+  async proxy<R>(first: unknown, second?: unknown, third?: ProxyCallback<R>): Promise<ProxyState<R>> {
+    const keyed = second instanceof Path;
+    const path = keyed ? second : first;
+    const callback = keyed ? third : (second as ProxyCallback<R> | undefined);
+    if (!(path instanceof Path)) {
+      throw new RamaError("BAD_ARGUMENTS", `a path was expected, such as Path.key("a"); got ${typeof path}`);
+    }
+    if (callback !== undefined && callback !== null && typeof callback !== "function") {
+      throw new RamaError("BAD_ARGUMENTS", `a proxy's callback is a function; got ${typeof callback}`);
+    }
+    const key = keyed ? (first ?? null) : keyOf(path.steps);
+    const select = new Select<R>(this.#context, this.#moduleName, this.#name, path.steps, key, true, this.#timeoutMs);
+    const table = await this.#context.routing.within(this.#moduleName, this.#timeoutMs);
+    const pstate = table.pstate(this.#name);
+    if (pstate.ownPartitioner && !pstate.global && table.numTasks > 1)
+      select.chosenTask = await this.#askTask(pstate, select);
+    return openProxy<R>({
+      context: this.#context,
+      moduleName: this.#moduleName,
+      name: this.#name,
+      steps: path.steps,
+      task: (known) => select.task(known),
+      callback: callback ?? undefined,
+    });
   }
 
   async getObjectInfo(): Promise<ObjectInfo> {

@@ -24,6 +24,10 @@ export const PREPARE_PATH = 24;
 export const SELECT = 25;
 /** Partition of a PState for a leading key whose partitioner only the cluster can evaluate. */
 export const CHOOSE_TASK = 26;
+/** Begins, ends, keeps alive the subscription of a proxy (`proxy.ts`). */
+export const WATCH = 27;
+export const UNWATCH = 28;
+export const WATCH_BEAT = 29;
 
 export const PARTITION_INFO = 32;
 export const READ_DEPOT = 33;
@@ -33,6 +37,9 @@ export const INVOKE = 40;
 export const ANSWER = 48;
 /** The request was not carried out, or not wholly: request u32 | failure (`failure.ts`). */
 export const FAILURE = 49;
+/** Unasked for, to a subscriber: a change of what it watches; the end of its subscription. */
+export const DIFF = 50;
+export const WATCH_ENDED = 51;
 
 /** Between engines: events for one task. */
 export const EVENTS = 64;
@@ -52,4 +59,4 @@ export const SET_WORKER_OPTIONS = 5;
 export const PAUSE_TOPOLOGY = 6;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */
-export const features: readonly string[] = ["append-tokens", "prepared-paths"];
+export const features: readonly string[] = ["append-tokens", "prepared-paths", "proxies"];

@@ -12,6 +12,7 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { SchemaNode } from "../module/schema.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
+import type { Watcher } from "./watch.ts";
 
 export interface PStateSpec {
   /** Stable small number of the PState in this store's catalogue (by name, survives updates). */
@@ -48,6 +49,12 @@ export interface PStatePartition {
   owner(transaction: PStateTransaction, session: ReadSession): PathRoot;
   /** Committed state only; `set` throws. */
   external(session: ReadSession): PathRoot;
+  /**
+   * From now on `watcher` is told when something below the top-level key of `place` (absent: anything of the partition) has been applied. To be ended by
+   * `unwatch` with the same arguments.
+   */
+  watch(watcher: Watcher, place?: { readonly key: unknown }): void;
+  unwatch(watcher: Watcher, place?: { readonly key: unknown }): void;
   /** Back to the starting state, as writes of `transaction`. */
   clear(transaction: PStateTransaction): void;
 }

@@ -68,6 +68,7 @@ class Group implements PStateGroup {
       node.applied = UNKNOWN;
       node.current = UNKNOWN;
       if (node.structure.level === 0) partition!.replacedOwn();
+      partition!.watched?.applied(node);
     };
     visitEntry(bytes, {
       // An object that a later version has dropped: its writes in the old log count no more.

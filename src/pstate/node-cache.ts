@@ -50,6 +50,8 @@ export class NodeCache {
   readonly classes: ClassRegistry | undefined;
   readonly bytesMax: number;
   bytes = 0;
+  /** Watchers of the group's partitions. */
+  watchers = 0;
   /** Count of finished flushes of the group: pages read before one may lack what it wrote. */
   flushes = 0;
   readonly #ring: Node[] = [];

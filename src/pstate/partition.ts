@@ -24,6 +24,7 @@ import type { Transaction } from "./transaction.ts";
 import type { Validator } from "./validate.ts";
 import type { RootType, StructureType } from "./value-type.ts";
 import { View } from "./view.ts";
+import { PartitionWatch, type Watcher } from "./watch.ts";
 import { decodeValue } from "../base/value-codec.ts";
 
 /** Id of the top-level structure until the partition is first cleared. */
@@ -43,6 +44,8 @@ export class Partition implements PStatePartition {
   entries: number;
   /** Ids from here on were not in use when the last flush was collected: such a structure has nothing in the Kv. */
   #flushedNextId: number;
+  /** undefined while nobody watches. */
+  watched: PartitionWatch | undefined = undefined;
   readonly #structures = new Map<number, Structure>();
   readonly #own: Structure;
   /** Stands for `Structure.evictedFlush` of those that have left memory. */
@@ -105,6 +108,19 @@ export class Partition implements PStatePartition {
     this.#lastView = view;
     this.#lastRoot = this.type.kind === "leaf" ? new LeafRoot(view) : new StructureRoot(view);
     return this.#lastRoot;
+  }
+
+  watch(watcher: Watcher, place?: { readonly key: unknown }): void {
+    this.watched ??= new PartitionWatch();
+    this.watched.add(watcher, place);
+    this.cache.watchers++;
+  }
+
+  unwatch(watcher: Watcher, place?: { readonly key: unknown }): void {
+    assert(this.watched !== undefined, "a watcher is taken away once");
+    this.watched.delete(watcher, place);
+    this.cache.watchers--;
+    if (this.watched.size === 0) this.watched = undefined;
   }
 
   clear(transaction: PStateTransaction): void {

@@ -180,6 +180,9 @@ class Sealed implements SealedWrites {
       flush.add(node, bytes, start, end, last - begin, true);
       begin = last;
     }
+    if (nodes[0]!.structure.cache.watchers > 0) {
+      for (let i = 0; i < nodes.length; i++) nodes[i]!.structure.partition.watched?.applied(nodes[i]!);
+    }
     for (const { structure } of drops) {
       flush.drop(structure.partition, structure.prefix.subarray(HEADER_BYTES), structure.type!.levels);
       structure.discard();

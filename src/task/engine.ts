@@ -20,6 +20,7 @@ import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
 import { HeldAppends } from "./held-appends.ts";
 import { OptionView } from "./option-view.ts";
+import { type EngineWatch, ProxyHub, type Subscription } from "./proxies.ts";
 import { QueryCalls } from "./query-calls.ts";
 import { clientJobs, type JobCategory, lowLatencyJobs, RunQueue } from "./run-queue.ts";
 import type { ContextHost } from "./stage-context.ts";
@@ -51,6 +52,7 @@ export class Engine implements EventReceiver {
   readonly #held: HeldAppends;
   readonly #calls: QueryCalls;
   readonly #globals: TaskGlobals;
+  readonly #proxies: ProxyHub;
   readonly #session = new ReadSession();
   readonly #externals = new Map<number, PathRoot>();
   /** Indexes of topologies. */
@@ -106,6 +108,7 @@ export class Engine implements EventReceiver {
     this.#held = new HeldAppends(options.env, () => this.#view.number("replication.depot.append.timeout.millis"));
     this.#calls = new QueryCalls(options.env, () => this.#view.number("topology.query.timeout.millis"));
     this.#globals = this.#makeGlobals();
+    this.#proxies = this.#makeProxies();
     this.#host = this.#makeHost(note);
     this.#makeRuntimes(runtimes);
     this.#view.follow(() => {
@@ -362,6 +365,38 @@ export class Engine implements EventReceiver {
       this.#externals.set(key, root);
     }
     return root;
+  }
+
+  // ---- proxies
+
+  /** Tells the sink what the path navigates to, then each change of it, until the subscription is closed. */
+  watch(watch: EngineWatch): Subscription {
+    return this.#proxies.open(watch);
+  }
+
+  #makeProxies(): ProxyHub {
+    const { definition } = this.#options.module;
+    return new ProxyHub({
+      env: this.#options.env,
+      partition: (pstate, task) => {
+        const name = definition.pstates[pstate]?.name ?? `PState ${pstate}`;
+        return (
+          this.#partitionError(name, task, (found) => found.pstates[pstate]) ?? this.#tasks[task]!.pstates[pstate]!
+        );
+      },
+      select: (select) => this.select(select),
+      selectNow: (select) => this.#selectNow(select),
+      push: (job) => {
+        this.#loop.push(clientJobs, {
+          run: () => {
+            job();
+            return undefined;
+          },
+        });
+      },
+      limit: () => this.#view.number("pstate.proxy.limit"),
+      queueLimit: (pstate) => this.#view.number("pstate.reactivity.queue.limit", definition.pstates[pstate]!.name),
+    });
   }
 
   async #selectLater(select: EngineSelect, name: string, loading: Promise<void>): Promise<void> {

@@ -14,6 +14,8 @@ import { decodePath, type FunctionNamed } from "../../paths/path-codec.ts";
 import { type AppendRequest, eachRecord } from "../../protocol/append.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { AppendReply, AppendToken } from "../../task/engine-api.ts";
+import type { Subscription, WatchSink } from "../../task/proxies.ts";
+import { type WatchScope, watchScope } from "./watch-scope.ts";
 
 export interface EngineRequestsOptions {
   readonly engine: Engine;
@@ -35,6 +37,8 @@ export interface PreparedPath {
   readonly spec: string;
   /** By PState: what has been compiled for this connection; the same function for all of them. */
   readonly selects: (CompiledSelect | undefined)[];
+  /** Once it has been watched. */
+  scope?: WatchScope;
 }
 
 /** Compiled shapes of paths that are kept; the oldest goes first. */
@@ -97,6 +101,24 @@ export class EngineRequests {
     const compiled = path.selects[pstateIndex] ?? this.#compile(pstate, path);
     const select = (root: PathRoot, session: ReadSession): unknown[] => compiled(root.get(), args, session);
     this.#engine.select({ pstate: pstateIndex, task, select, reply });
+  }
+
+  /** The sink may be told before this returns. */
+  watch(
+    pstateIndex: number,
+    task: number,
+    path: PreparedPath,
+    args: readonly unknown[],
+    sink: WatchSink,
+  ): Subscription {
+    const pstate = this.#pstate(pstateIndex);
+    this.#checkTask(task, pstate.global);
+    const compiled = path.selects[pstateIndex] ?? this.#compile(pstate, path);
+    const select = (root: PathRoot, session: ReadSession): unknown[] => compiled(root.get(), args, session);
+    path.scope ??= watchScope(decodePath(specOf(path), this.#functionNamed));
+    const { leading, coarse } = path.scope;
+    const place = leading === undefined || pstate.schema.kind === "leaf" ? undefined : { key: leading(args) };
+    return this.#engine.watch({ pstate: pstateIndex, task, select, place, coarse, sink });
   }
 
   invoke(
@@ -178,8 +200,7 @@ export class EngineRequests {
     const key = `${pstate.index} ${path.spec}`;
     let compiled = this.#compiled.get(key);
     if (compiled === undefined) {
-      const spec = Uint8Array.from(path.spec, (c) => c.charCodeAt(0));
-      compiled = compileSelect(decodePath(spec, this.#functionNamed), { schema: pstate.schema });
+      compiled = compileSelect(decodePath(specOf(path), this.#functionNamed), { schema: pstate.schema });
       if (this.#compiled.size >= compiledMax) this.#compiled.delete(this.#compiled.keys().next().value!);
       this.#compiled.set(key, compiled);
     }
@@ -210,6 +231,10 @@ export class EngineRequests {
       throw new RamaError("MOVED", `task ${task} of ${moduleName} is not on this engine`, { task });
     }
   }
+}
+
+function specOf(path: PreparedPath): Uint8Array {
+  return Uint8Array.from(path.spec, (c) => c.charCodeAt(0));
 }
 
 function checkPartition(partition: unknown, numTasks: number, name: string): number {

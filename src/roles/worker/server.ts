@@ -42,7 +42,7 @@ export class EngineServer {
   }
 
   #accept(connection: Connection): ConnectionHandlers {
-    const session = new Session(connection, this.#requests);
+    const session = new Session(connection, this.#requests, this.#env);
     if (this.#closing !== undefined) session.goodbye(this.#closing);
     this.#sessions.add(session);
     const timer = this.#env.setTimer(helloTimeoutMs, () => {
@@ -52,6 +52,7 @@ export class EngineServer {
       onFrame: (frame) => session.onFrame(frame),
       onClose: () => {
         timer.cancel();
+        session.closed();
         this.#sessions.delete(session);
       },
     };

@@ -1,6 +1,7 @@
 // One connection to an engine port: hello first, then requests in any number, answered in any order. A frame that cannot be read closes the connection with a
 // reason; a request that cannot be carried out is answered with its failure and disturbs nobody else.
 import { latin1Of } from "../../base/bytes.ts";
+import type { Env } from "../../base/env.ts";
 import { messageOf, RamaError } from "../../base/errors.ts";
 import { decodeValue, encodeValue } from "../../base/value-codec.ts";
 import type { Connection } from "../../net/transport.ts";
@@ -11,6 +12,7 @@ import { encodeFailure } from "../../protocol/failure.ts";
 import { badFrame, FrameWriter } from "../../protocol/frame-fields.ts";
 import { decodeHello, encodeGoodbye, encodeHelloOk, type Hello, PEER_ENGINE } from "../../protocol/hello.ts";
 import { ANY_TASK, decodeInvoke } from "../../protocol/query.ts";
+import { decodeWatch } from "../../protocol/proxy.ts";
 import { decodeChooseTask, decodePreparePath, decodeSelect, preparedPathsMax } from "../../protocol/read.ts";
 import {
   ANSWER,
@@ -25,8 +27,12 @@ import {
   PREPARE_PATH,
   READ_DEPOT,
   SELECT,
+  UNWATCH,
+  WATCH,
+  WATCH_BEAT,
 } from "../../protocol/table.ts";
 import type { EngineRequests, PreparedPath } from "./requests.ts";
+import { SessionWatches } from "./session-watches.ts";
 
 /** Requests of one connection that are not answered yet; more are refused. */
 const requestsMax = 200_000;
@@ -42,11 +48,15 @@ export class Session {
   readonly #paths: (PreparedPath | undefined)[] = [];
   readonly #done = new FrameWriter(1024);
   readonly #scratch: FrameWriter;
+  readonly #env: Env;
+  /** From the first proxy on. */
+  #watches: SessionWatches | undefined;
   #doneScheduled = false;
   #open = 0;
 
-  constructor(connection: Connection, requests: EngineRequests) {
+  constructor(connection: Connection, requests: EngineRequests, env: Env) {
     this.#connection = connection;
+    this.#env = env;
     this.#requests = requests;
     this.#scratch = new FrameWriter(1024, requests.classes);
     this.#done.begin(APPEND_DONE);
@@ -107,6 +117,13 @@ export class Session {
         return;
       case CHOOSE_TASK:
         this.#chooseTask(frame);
+        return;
+      case WATCH:
+        this.#watch(frame);
+        return;
+      case UNWATCH:
+      case WATCH_BEAT:
+        this.#watches?.onFrame(frame);
         return;
       default:
         throw badFrame(`kind ${frame[0]} is not one that a client sends`);
@@ -244,6 +261,27 @@ export class Session {
       for (const task of tasks) writer.u32(task);
       this.#connection.send(writer.view());
     });
+  }
+
+  #watch(frame: Uint8Array): void {
+    const { pstate, task, request, watch, path, args } = decodeWatch(frame);
+    this.#carryOut(request, () => {
+      const prepared = this.#paths[path];
+      if (prepared === undefined) throw badFrame(`path ${path} was not prepared`);
+      const values = args.length === 0 ? [] : decodeValue(args, 0, args.length, this.#requests.classes);
+      if (!Array.isArray(values)) throw badFrame("the arguments of a path are not an array");
+      this.#watches ??= new SessionWatches(this.#connection, this.#requests, this.#env);
+      this.#watches.open(watch, { pstate, task, path: prepared, args: values }, (error, answer) => {
+        this.#open--;
+        if (error !== null) this.#fail(request, error);
+        else this.#answer(request, answer);
+      });
+    });
+  }
+
+  /** The connection is gone. */
+  closed(): void {
+    this.#watches?.close();
   }
 
   #chooseTask(frame: Uint8Array): void {
