@@ -172,8 +172,13 @@ export function isRouteTrouble(error: RamaError): boolean {
   }
 }
 
-/** Waits between tries: 10 ms doubling to one second, each with a random part so that clients do not come in step. */
+/**
+ * Waits between tries: 10, 20, then 40 ms for as long as a restart or an update's hand-over takes, then doubling to one second; each with a random part so that clients
+ * do not come in step.
+ */
 export function backOffMs(env: Env, tries: number): number {
-  const full = Math.min(1000, 10 * 2 ** Math.min(tries, 10));
+  const full = tries < quickTries ? 10 * 2 ** Math.min(tries, 2) : Math.min(1000, 40 * 2 ** (tries - quickTries + 1));
   return full * (0.5 + env.random() / 2);
 }
+
+const quickTries = 12;
