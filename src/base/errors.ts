@@ -116,7 +116,10 @@ export const errorTable = {
   MISSING_DEPENDENCY: user("Launch the module that it depends on first.", 409),
   DEPENDED_ON: user("Update or destroy the modules that depend on it first.", 409),
   DELETION_NOT_NAMED: user("Name exactly the removed depots and PStates with --objectsToDelete.", 409),
-  INCOMPATIBLE_UPDATE: user("Change it as updates allow, wrap its schema in PState.migrated, or use a new object.", 409),
+  INCOMPATIBLE_UPDATE: user(
+    "Change it as updates allow, wrap its schema in PState.migrated, or use a new object.",
+    409,
+  ),
   CONDUCTOR_UNREACHABLE: passing("Start `rama conductor`, or correct conductor.host in rama.yaml."),
   BAD_CONFIG: operator("Correct the setting; `rama options` lists all with types and defaults.", 400),
   BAD_ARGUMENTS: user("See --help."),

@@ -10,7 +10,6 @@ async function refusal(module: new () => RamaModule): Promise<string> {
   );
 }
 
-
 test("a source on another module's depot is refused with its line", async () => {
   class WithMirror extends RamaModule {
     define(setup: Setup, topologies: Topologies) {
