@@ -3,16 +3,20 @@ import { afterEach, expect, test } from "bun:test";
 import { encodeControl, decodeControl } from "../../src/base/codec.ts";
 import type { RamaError } from "../../src/base/errors.ts";
 import { configOf } from "../../src/config/rama-yaml.ts";
+import { CONTRACT_VERSION } from "../../src/module/contract.ts";
 import { conductorApp } from "../../src/http/conductor-app.ts";
 import { RpcClient } from "../../src/net/rpc.ts";
 import type { WorkerReport } from "../../src/protocol/cluster-records.ts";
 import {
   DESTROY,
   LAUNCH,
+  type LaunchAnswer,
   type LaunchRequest,
   MODULE_STATUS,
   type ModuleStatusAnswer,
   PUT_BUNDLE,
+  UPDATE,
+  type UpdateRequest,
 } from "../../src/protocol/conductor.ts";
 import type { ModuleRoutes } from "../../src/protocol/routes.ts";
 import { GET_ROUTES } from "../../src/protocol/table.ts";
@@ -58,10 +62,23 @@ class PlayedWorkers {
       return pid;
     }
     this.running.set(pid, assignment);
+    files.writeHeartbeat({ pid, atMs: env.now() });
+    if (assignment.waits === true) {
+      files.writePrepared(pid);
+      env.spawn("wait", () => this.#serveWhenLetGo(files, assignment, pid));
+    } else this.#serve(files, assignment, pid);
+    return pid;
+  }
+
+  async #serveWhenLetGo(files: WorkerFiles, assignment: WorkerAssignment, pid: number): Promise<void> {
+    while (this.running.has(pid) && !files.isLetGo) await Bun.sleep(2);
+    if (this.running.has(pid)) this.#serve(files, assignment, pid);
+  }
+
+  #serve(files: WorkerFiles, assignment: WorkerAssignment, pid: number): void {
+    this.world().disk.mkdir(assignment.dataDir);
     const groupPorts = Object.fromEntries(assignment.groups.map((group) => [group, 5000 + pid]));
     files.writeStatus({ pid, helloPort: 4000, groupPorts, recovered: { entries: 0, tornBytes: 0, ms: 1 } });
-    files.writeHeartbeat({ pid, atMs: env.now() });
-    return pid;
   }
 }
 
@@ -235,6 +252,94 @@ test("a conductor that is started again finishes the destroy that the first one 
     ),
   );
   expect(c.workers.running.size).toBe(0);
+});
+
+const declared = { version: CONTRACT_VERSION, depots: [], pstates: [], topologies: [], mirrors: [] };
+const objects = { depots: [], pstates: [], queries: [], contract: declared };
+
+const updateRequest = (name: string, more: Partial<UpdateRequest> = {}): UpdateRequest => ({
+  moduleName: name,
+  moduleExport: "M",
+  bundleHash: sha256(bundle),
+  ramaVersion: "0.1.0",
+  configOverrides: {},
+  options: [],
+  launchOptions: [],
+  objects,
+  dependencies: [],
+  objectsToDelete: [],
+  resetConfig: false,
+  ...more,
+});
+
+test("an update hands the data over, keeps config overrides and options, and forgets the old instance", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  const option = (name: string, value: unknown) => ({ scope: "module" as const, object: "", name, value });
+  const first = {
+    configOverrides: { "limit.record.bytes": 1000000, "limit.answer.bytes": 1000000 },
+    options: [option("x", 1)],
+    objects,
+  };
+  const before = await call<LaunchAnswer>(LAUNCH, launchRequest("M", first));
+  const data = c.platform.disk.list("/local/supervisor/data");
+  const routes = await call<ModuleRoutes>(GET_ROUTES, { moduleName: "M", side: "external" });
+  const after = await call<LaunchAnswer>(
+    UPDATE,
+    updateRequest("M", {
+      configOverrides: { "limit.answer.bytes": 2000000 },
+      options: [option("y", 2)],
+      launchOptions: [option("x", 9)],
+    }),
+  );
+  expect(after.instanceId).not.toBe(before.instanceId);
+  const { module, workers } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+  expect(module).toMatchObject({ state: "[:running]", readTarget: after.instanceId });
+  expect(module.instances.map((instance) => instance.configOverrides)).toEqual([
+    { "limit.record.bytes": 1000000, "limit.answer.bytes": 2000000 },
+  ]);
+  expect(module.options).toEqual([option("x", 1), option("y", 2)]);
+  expect(workers.map((worker) => worker.state)).toEqual(["running"]);
+  expect(c.platform.disk.list("/local/supervisor/data")).toEqual(data);
+  expect([...c.workers.running.values()].map(({ dataDir }) => dataDir)).toEqual([`/local/supervisor/data/${data[0]}`]);
+  const moved = await call<ModuleRoutes>(GET_ROUTES, { moduleName: "M", side: "external" });
+  expect(moved.moduleInstanceId).toBe(after.instanceId);
+  expect(moved.version).toBeGreaterThan(routes.version);
+  await call(UPDATE, updateRequest("M", { configOverrides: { "limit.frame.bytes": 3000000 }, resetConfig: true }));
+  const reset = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+  expect(reset.module.instances[0]!.configOverrides).toEqual({ "limit.frame.bytes": 3000000 });
+  await call(DESTROY, { moduleName: "M" });
+  expect(c.platform.disk.list("/local/supervisor/data")).toEqual([]);
+});
+
+test("an update whose workers cannot start is rolled back and leaves nothing behind", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  const { instanceId } = await call<LaunchAnswer>(LAUNCH, launchRequest("M", { objects }));
+  c.workers.dieAtStart = true;
+  await expect(call(UPDATE, updateRequest("M"))).rejects.toThrow("the module's class throws");
+  const { module } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+  expect(module).toMatchObject({ state: "[:running]", readTarget: instanceId });
+  expect(module.instances.map(({ id }) => id)).toEqual([instanceId]);
+  expect(c.platform.disk.list("/local/supervisor/workers")).toEqual([`${instanceId}-w0`]);
+  expect(c.workers.running.size).toBe(1);
+});
+
+test("a removal that other modules depend on, or that is not named, is refused before anything starts", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  const withDepot = { ...objects, contract: { ...declared, depots: [{ name: "*d", global: false, tick: false }] } };
+  const depot = { index: 0, name: "*d", global: false, tick: false, partitioning: { kind: "random" as const } };
+  await call(LAUNCH, launchRequest("M", { objects: { ...withDepot, depots: [depot] } }));
+  const mirrors = [{ module: "M", kind: "depot" as const, object: "*d" }];
+  const user = { objects: { ...objects, contract: { ...declared, mirrors } }, dependencies: mirrors };
+  await call(LAUNCH, launchRequest("User", user));
+  const started = c.workers.started;
+  const dependedOn = { code: "DEPENDED_ON" };
+  await expect(call(UPDATE, updateRequest("M", { objectsToDelete: ["*d"] }))).rejects.toMatchObject(dependedOn);
+  await call(DESTROY, { moduleName: "User" });
+  await expect(call(UPDATE, updateRequest("M"))).rejects.toMatchObject({ code: "DELETION_NOT_NAMED" });
+  expect(c.workers.started).toBe(started);
 });
 
 test("a second conductor on the same local.dir is refused and told who has it", async () => {

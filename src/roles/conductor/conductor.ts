@@ -3,7 +3,7 @@
 import { RamaError } from "../../base/errors.ts";
 import { ClusterStore } from "../../cluster/cluster-store.ts";
 import { routesOf } from "../../cluster/routes.ts";
-import type { Config } from "../../config/rama-yaml.ts";
+import { type Config, configOf } from "../../config/rama-yaml.ts";
 import type { ConductorView, HttpApp } from "../../http/views.ts";
 import type { Metastore } from "../../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../../metastore/tree.ts";
@@ -216,6 +216,7 @@ function checkedLaunch(body: Record<string, unknown>): LaunchRequest {
   for (const name of ["tasks", "threads", "workers", "replicationFactor"]) field(body, name, "number");
   for (const name of ["configOverrides", "options", "objects", "dependencies"]) field(body, name, "object");
   const request = body as unknown as LaunchRequest;
+  configOf(request.configOverrides, "--configOverrides");
   if (request.moduleName.length === 0 || request.moduleName.length > 500)
     throw new RamaError("BAD_MODULE", "a module's name has 1 to 500 characters", {});
   return request;
@@ -226,7 +227,9 @@ function checkedUpdate(body: Record<string, unknown>): UpdateRequest {
   for (const name of ["configOverrides", "options", "launchOptions", "objects", "dependencies", "objectsToDelete"])
     field(body, name, "object");
   field(body, "resetConfig", "boolean");
-  return body as unknown as UpdateRequest;
+  const request = body as unknown as UpdateRequest;
+  configOf(request.configOverrides, "--configOverrides");
+  return request;
 }
 
 async function moduleStatus(platform: Platform, store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {
