@@ -49,6 +49,8 @@ export class DepotPartition {
   readonly task: number;
   readonly segments: DepotSegments;
   readonly dedupe: DedupeTable;
+  /** Tests: told of each read. */
+  onRead: ((from: number, records: number) => void) | undefined = undefined;
   readonly #keptBytes: number;
   readonly #copyBytes: number;
   /** Oldest first, without gap up to `appendEnd`; those before `#uncopied` are in the files too. */
@@ -169,6 +171,12 @@ export class DepotPartition {
   read(from: number, to: number, maxBytes: number): RecordView[] {
     if (!(from >= this.#start && from <= to && to <= this.#end)) throw this.#outOfRange(from, to);
     const views: RecordView[] = [];
+    this.#read(from, to, maxBytes, views);
+    this.onRead?.(from, views.length);
+    return views;
+  }
+
+  #read(from: number, to: number, maxBytes: number, views: RecordView[]): void {
     let offset = from;
     let left = maxBytes;
     const memoryStart = this.#chunks[0]?.offset ?? this.#appendEnd;
@@ -176,7 +184,7 @@ export class DepotPartition {
       this.segments.read(offset, Math.min(to, memoryStart), left, views);
       for (const view of views) left -= view.end - view.start;
       offset = views.at(-1)!.offset + 1;
-      if (offset < memoryStart) return views;
+      if (offset < memoryStart) return;
     }
     for (let at = this.#chunkAt(offset); offset < to && left > 0; at++) {
       const before = views.length;
@@ -184,7 +192,6 @@ export class DepotPartition {
       for (let i = before; i < views.length; i++) left -= views[i]!.end - views[i]!.start;
       if (views.length > before) offset = views.at(-1)!.offset + 1;
     }
-    return views;
   }
 
   /** Epoch milliseconds. OFFSET_OUT_OF_RANGE. */

@@ -12,6 +12,7 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { SchemaNode } from "../module/schema.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
+import type { PStateObserver } from "./observer.ts";
 import type { Watcher } from "./watch.ts";
 
 export interface PStateSpec {
@@ -91,4 +92,5 @@ export type OpenPStateGroup = (options: {
   readonly deepValidation: boolean;
   /** Classes and custom serializations of the module's values; without it only plain data. */
   readonly classes?: ClassRegistry;
+  readonly observer?: PStateObserver;
 }) => PStateGroup;

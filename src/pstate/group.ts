@@ -28,7 +28,7 @@ class Group implements PStateGroup {
     this.#kv = options.kv;
     this.#classes = options.classes;
     this.#tasks = options.tasks;
-    this.#cache = new NodeCache(options.kv, options.classes, options.cacheBytes);
+    this.#cache = new NodeCache(options.kv, options.classes, options.cacheBytes, options.observer);
     this.#flush = new FlushQueue(this.#cache);
     for (const spec of options.specs) this.#open(spec, options.deepValidation);
   }

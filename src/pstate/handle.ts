@@ -5,6 +5,7 @@ import type { Indexed } from "../paths/indexed.ts";
 import { StoredList } from "./indexed-list.ts";
 import { StoredMap } from "./indexed-map.ts";
 import { StoredSet } from "./indexed-set.ts";
+import { observedHandle } from "./observed.ts";
 import type { Slot } from "./stored-value.ts";
 import type { Structure } from "./structure.ts";
 import type { StructureType } from "./value-type.ts";
@@ -12,6 +13,7 @@ import type { View } from "./view.ts";
 
 export function handleOf(view: View, type: StructureType, id: number, slot: Slot): Indexed {
   const place = new HandlePlace(view, view.partition.structureAt(type, id, slot.structure, slot.key), slot);
+  if (view.partition.cache.observer?.on) return observedHandle(place, type);
   if (type.kind === "list") return new StoredList(place);
   return type.kind === "set" ? new StoredSet(place) : new StoredMap(place);
 }

@@ -7,6 +7,7 @@
 import { decodeValue } from "../base/value-codec.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Kv } from "../storage/kv.ts";
+import type { PStateObserver } from "./observer.ts";
 import type { Structure } from "./structure.ts";
 
 /** In the place of a value: what `bytes` of the node holds, or else the Kv. Absent is `undefined`. */
@@ -49,6 +50,7 @@ export class NodeCache {
   readonly kv: Kv;
   readonly classes: ClassRegistry | undefined;
   readonly bytesMax: number;
+  readonly observer: PStateObserver | undefined;
   bytes = 0;
   /** Watchers of the group's partitions. */
   watchers = 0;
@@ -57,10 +59,11 @@ export class NodeCache {
   readonly #ring: Node[] = [];
   #hand = 0;
 
-  constructor(kv: Kv, classes: ClassRegistry | undefined, bytesMax: number) {
+  constructor(kv: Kv, classes: ClassRegistry | undefined, bytesMax: number, observer?: PStateObserver) {
     this.kv = kv;
     this.classes = classes;
     this.bytesMax = bytesMax;
+    this.observer = observer;
   }
 
   get nodes(): number {

@@ -20,6 +20,7 @@ import {
 } from "./layout.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import { joinOrder, Structure, structureBytes } from "./structure.ts";
+import { ObservedMap } from "./observed.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Validator } from "./validate.ts";
 import type { RootType, StructureType } from "./value-type.ts";
@@ -296,6 +297,11 @@ class LeafRoot implements PathRoot {
 
   get(): unknown {
     const { partition } = this.#view;
+    const { observer } = partition.cache;
+    if (observer?.on) {
+      observer.pathBegan(partition);
+      observer.read(partition);
+    }
     const stored = this.#view.valueOf(partition.root);
     return stored === undefined ? (partition.spec.initialValue ?? null) : stored;
   }
@@ -321,12 +327,19 @@ class StructureRoot implements PathRoot {
   get(): StoredMap {
     const { partition } = this.#view;
     const id = (this.#view.valueOf(partition.root) as number | undefined) ?? firstRootId;
+    if (partition.cache.observer?.on) return this.#observed();
     let handle = this.#handle;
     if (handle === undefined || handle.place.structure.id !== id) {
       handle = new StoredMap(new HandlePlace(this.#view, partition.rootStructure(this.#view), undefined));
       this.#handle = handle;
     }
     return handle;
+  }
+
+  #observed(): StoredMap {
+    const { partition } = this.#view;
+    partition.cache.observer!.pathBegan(partition);
+    return new ObservedMap(new HandlePlace(this.#view, partition.rootStructure(this.#view), undefined));
   }
 
   /** A handle of this root is no change; a Map or object replaces all there is. */

@@ -183,6 +183,7 @@ class Sealed implements SealedWrites {
     if (nodes[0]!.structure.cache.watchers > 0) {
       for (let i = 0; i < nodes.length; i++) nodes[i]!.structure.partition.watched?.applied(nodes[i]!);
     }
+    if (nodes[0]!.structure.cache.observer?.on) tellCommitted(nodes);
     for (const { structure } of drops) {
       flush.drop(structure.partition, structure.prefix.subarray(HEADER_BYTES), structure.type!.levels);
       structure.discard();
@@ -203,4 +204,14 @@ class Sealed implements SealedWrites {
     this.#content = undefined;
     return content;
   }
+}
+
+/** By partition; the counter of structures is nobody's key. */
+function tellCommitted(nodes: readonly Node[]): void {
+  const writes = new Map<Partition, number>();
+  for (const node of nodes) {
+    const { partition } = node.structure;
+    if (node !== partition.counter) writes.set(partition, (writes.get(partition) ?? 0) + 1);
+  }
+  for (const [partition, count] of writes) partition.cache.observer!.committed(partition, count);
 }

@@ -6,6 +6,7 @@ import type { AckLevelName, CompiledModule } from "../dataflow/compiled.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { Disk } from "../storage/disk.ts";
+import type { EngineEvents } from "./event-hook.ts";
 import type { KvOpener } from "../storage/kv.ts";
 
 /** Takes frames to the engine that owns a task; hops inside an engine never reach it. What it cannot deliver it drops: timeouts find that. */
@@ -46,6 +47,8 @@ export interface EngineOptions {
   readonly stuckNote?: SharedArrayBuffer;
   /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */
   readonly onBroken?: (error: RamaError) => void;
+  /** In process: told what tasks do, for tests. */
+  readonly events?: EngineEvents;
   /** Lines of `Ops.PRINTLN`; default: the log. */
   readonly print?: (line: string) => void;
 }

@@ -115,6 +115,7 @@ async function openGroup(
     cacheBytes: cacheBytesOfGroup,
     deepValidation: lookup.get("pstate.maximal.schema.validations") !== false,
     classes,
+    observer: options.events,
   });
   const { disk } = options;
   const depots = await openDepots({
@@ -224,6 +225,10 @@ export class EngineStore {
       const pstates = definition.pstates.map(({ name, global }) =>
         global && id !== 0 ? undefined : group.pstates.partition(this.names.idOf(`pstate ${name}`), id),
       );
+      const { events } = this.#options;
+      for (const depot of events === undefined ? [] : depots) {
+        if (depot !== undefined) depot.onRead = (from, records) => events!.depotRead(depot.name, id, from, records);
+      }
       return new Task(id, group.id, depots, pstates);
     });
     const epoch = (this.#store.recovery.groups.get(group.id)?.epoch ?? 0) + 1;

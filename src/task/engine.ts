@@ -125,6 +125,7 @@ export class Engine implements EventReceiver {
       definition: module.definition,
       info,
       note,
+      events: this.#options.events,
       random: () => env.random(),
       nowMs: () => env.now(),
       monotonicMs: () => env.monotonicMs(),
@@ -276,6 +277,7 @@ export class Engine implements EventReceiver {
     const { offset, duplicate } = stored;
     const wait = level === "ack" ? this.#waitFor(depot, count, offset, reply) : undefined;
     if (!duplicate) {
+      this.#options.events?.appended(this.#options.module.definition.depots[depot]!.name, task.id, offset, count);
       for (let i = 0; i < subscribers.length; i++)
         subscribers[i]!.appended({ depot, task, offset, bytes, count, wait });
     } else if (wait !== undefined) {

@@ -2,6 +2,7 @@
 import type { CompiledTopology } from "../dataflow/compiled.ts";
 import type { RamaError } from "../base/errors.ts";
 import { enterTask, leaveTask } from "../base/task-clock.ts";
+import { failedByHook } from "./event-hook.ts";
 import type { Job } from "./run-queue.ts";
 import type { RunContext } from "./stage-context.ts";
 import { userError } from "./user-errors.ts";
@@ -29,6 +30,11 @@ export abstract class StageRunner implements Job {
   protected runStage(index: number, vars: unknown[]): StageOutcome {
     const { x } = this;
     x.begin();
+    return x.events?.on ? this.#observed(index, vars) : this.#start(index, vars);
+  }
+
+  #start(index: number, vars: unknown[]): StageOutcome {
+    const { x } = this;
     const stage = this.topology.stages[index]!;
     enterTask(x);
     try {
@@ -42,11 +48,35 @@ export abstract class StageRunner implements Job {
     } finally {
       leaveTask();
     }
-    return this.goOn();
+    return this.#goOn();
+  }
+
+  /** The same, told to the event hook. */
+  #observed(index: number, vars: unknown[]): StageOutcome {
+    const { x, topology } = this;
+    if (x.events!.eventBegins(topology, x.taskId)) {
+      x.at = 0;
+      return this.fail(failedByHook("topology-event"));
+    }
+    return this.#told(() => this.#start(index, vars));
+  }
+
+  #told(run: () => StageOutcome): StageOutcome {
+    const { x, topology } = this;
+    const events = x.events!;
+    events.stageRuns(this);
+    const outcome = run();
+    events.stageRests();
+    if (outcome === "done") events.eventAsked(topology.name, x.taskId, x.out);
+    return outcome;
   }
 
   /** After the missed pages have come, or not. */
   protected goOn(): StageOutcome {
+    return this.x.events?.on ? this.#told(() => this.#goOn()) : this.#goOn();
+  }
+
+  #goOn(): StageOutcome {
     const stage = this.#suspended!;
     enterTask(this.x);
     try {

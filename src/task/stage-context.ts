@@ -8,6 +8,7 @@ import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.
 import type { PStatePartition, PStateTransaction } from "../pstate/contract.ts";
 import { type PathRoot, ReadSession } from "../paths/indexed.ts";
 import { Event } from "./event.ts";
+import type { EngineEvents } from "./event-hook.ts";
 import type { StuckNote } from "./stuck-note.ts";
 import type { Task } from "./task.ts";
 
@@ -16,6 +17,7 @@ export interface ContextHost {
   readonly definition: ModuleDefinition;
   readonly info: ModuleInstanceInfo;
   readonly note: StuckNote;
+  readonly events?: EngineEvents | undefined;
   random(): number;
   nowMs(): number;
   monotonicMs(): number;
@@ -35,6 +37,7 @@ export class RunContext implements StageContext {
   readonly numTasks: number;
   readonly moduleInstanceInfo: ModuleInstanceInfo;
   readonly session = new ReadSession();
+  readonly events: EngineEvents | undefined;
   /** What the running event asked for, in order. */
   out: Event[] = [];
   /** ackReturn values of the running event. */
@@ -66,6 +69,7 @@ export class RunContext implements StageContext {
     this.#topology = topology;
     this.#transaction = transaction;
     this.#note = host.note;
+    this.events = host.events;
     this.topologyType = topology.kind;
     this.numTasks = host.info.numTasks;
     this.moduleInstanceInfo = host.info;

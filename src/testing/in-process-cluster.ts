@@ -24,6 +24,7 @@ import type { ModuleDefinition } from "../module/definition.ts";
 import type { RamaModule } from "../module/module.ts";
 import { moduleClasses } from "./module-classes.ts";
 import { MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
+import { type EventHook, EventHooks } from "../task/event-hook.ts";
 import { type LaunchConfig, type LaunchLiteral, launchConfigOf } from "./launch-config.ts";
 import { ModuleInstance, type ModuleInstanceOptions } from "./module-instance.ts";
 import type { UpdateLiteral } from "./update-options.ts";
@@ -69,6 +70,7 @@ export class InProcessCluster implements ClusterClient {
   readonly #config: ReturnType<typeof configOf>;
   readonly #clock: { simulatedMs: number | undefined };
   readonly #updating = new Set<string>();
+  readonly #hooks = new EventHooks();
   #launched = 0;
   #closed = false;
 
@@ -175,6 +177,7 @@ export class InProcessCluster implements ClusterClient {
       config: this.#config,
       classes: this.#classes,
       manualTicks: this.#options.manualTicks ?? false,
+      hooks: this.#hooks,
       clusterRetriever: () => this,
       print: (line) => console.log(line),
       ...more,
@@ -212,6 +215,25 @@ export class InProcessCluster implements ClusterClient {
       throw new RamaError("NOT_ALLOWED_HERE", "tick needs InProcessCluster.create({ manualTicks: true })");
     }
     await this.#running(moduleNameOf(module)).tick(depot);
+  }
+
+  /**
+   * Runs the body while `hook` is told of everything that tasks do, for budgets ("one read, one write") and to make a step fail: a hook that returns "fail" fails
+   * the record, invoke or phase, for the types `topology-event`, `streaming-complete` and `microbatch-attempt`. One hook at a time; what it throws is thrown at
+   * the end. Example: `withEventHook((type, data) => { if (type === "pstate-read") reads.push(data.object); }, () => depot.append(1))`.
+   */
+  async withEventHook<T>(hook: EventHook, body: () => T | Promise<T>): Promise<T> {
+    const hooks = this.#hooks;
+    if (hooks.hook !== undefined) throw new RamaError("NOT_ALLOWED_HERE", "there is an event hook already");
+    hooks.hook = hook;
+    try {
+      const result = await body();
+      if (hooks.error !== undefined) throw hooks.error.thrown;
+      return result;
+    } finally {
+      hooks.hook = undefined;
+      hooks.error = undefined;
+    }
   }
 
   /** Epoch milliseconds by the cluster's clock. */

@@ -5,6 +5,7 @@ import { RamaError } from "../base/errors.ts";
 import { release } from "../base/release.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
+import { EngineEvents, type EventHooks } from "../task/event-hook.ts";
 import type { CompiledModule } from "../dataflow/compiled.ts";
 import { type ModuleContract, moduleContract } from "../module/contract.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
@@ -26,6 +27,7 @@ export interface ModuleInstanceOptions {
   readonly config: Config;
   readonly classes: ClassRegistry;
   readonly manualTicks: boolean;
+  readonly hooks?: EventHooks;
   readonly clusterRetriever: () => unknown;
   readonly print: (line: string) => void;
   /** The instance that this one takes the stores of; its engines have to be closed before `open`. */
@@ -155,7 +157,7 @@ export class ModuleInstance {
   }
 
   async #openWorker(worker: MemoryWorker): Promise<void> {
-    const { env, network, module, config, classes, manualTicks, clusterRetriever, print, deletedObjects } =
+    const { env, network, module, config, classes, manualTicks, clusterRetriever, print, deletedObjects, hooks } =
       this.#options;
     worker.engine = await EngineHost.open({
       env,
@@ -176,6 +178,7 @@ export class ModuleInstance {
       addressOf: (task) => this.#groups[task % this.info.numThreads],
       manualTicks,
       clusterRetriever,
+      ...(hooks === undefined ? {} : { events: new EngineEvents(hooks, module.definition) }),
       print,
       ...(deletedObjects === undefined ? {} : { deletedObjects }),
     });

@@ -3,12 +3,13 @@ import type { RamaError } from "../../base/errors.ts";
 import { RamaError as Failure } from "../../base/errors.ts";
 import type { Timer } from "../../base/env.ts";
 import { flexLatencyJobs } from "../../task/run-queue.ts";
+import { failedByHook } from "../../task/event-hook.ts";
 import { userError } from "../../task/user-errors.ts";
 import { BatchRun } from "../batch/batch-run.ts";
 import { defaultRetryDelays, retryDelayMs } from "../stream/retry.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
-import { Coordinator } from "./coordinator.ts";
+import { Coordinator, type CoordinatorPhase } from "./coordinator.ts";
 
 export class MicrobatchLoop {
   failures = 0;
@@ -143,6 +144,7 @@ export class MicrobatchLoop {
   #begin(nowMs: number): void {
     const coordinator = this.#coordinator;
     coordinator.begin(nowMs);
+    if (this.#hookFails("prime")) return;
     const run = new BatchRun(this.#nextRun++, nowMs);
     this.#at.run = run;
     const { id } = coordinator;
@@ -167,6 +169,7 @@ export class MicrobatchLoop {
 
   #process(run: BatchRun): void {
     this.#coordinator.process(this.#nowMs());
+    if (this.#hookFails("process")) return;
     this.#at.process(run, (error) => {
       if (this.#at.run !== run) return;
       if (error === null) this.#processed(run);
@@ -177,6 +180,7 @@ export class MicrobatchLoop {
   #processed(run: BatchRun): void {
     const coordinator = this.#coordinator;
     coordinator.prepare(this.#nowMs());
+    if (this.#hookFails("prepare")) return;
     for (const group of this.#others) this.#at.tell(group, control.prepare, [coordinator.id, run.number]);
     this.#prepared(undefined);
   }
@@ -184,6 +188,7 @@ export class MicrobatchLoop {
   #prepared(group: number | undefined): void {
     const coordinator = this.#coordinator;
     if (!coordinator.done("prepare", group)) return;
+    if (this.#hookFails("decide")) return;
     const { id } = coordinator;
     coordinator.decide(this.#nowMs());
     for (const runner of this.#at.runners.values()) runner.commit(id);
@@ -197,6 +202,17 @@ export class MicrobatchLoop {
     this.#countProcessed();
     for (const group of this.#others) this.#at.tell(group, control.apply, [id]);
     this.pumpSoon();
+  }
+
+  /** The event hook of a test looks at each step; the decision itself cannot fail, only the way there. */
+  #hookFails(phase: Exclude<CoordinatorPhase, "idle">): boolean {
+    const { events } = this.#at.host.context;
+    if (!events?.on) return false;
+    const { topology } = this.#at;
+    const attempt = { topology: topology.name, taskId: 0, phase, microbatchId: this.#coordinator.id };
+    if (!events.tell("microbatch-attempt", attempt)) return false;
+    this.#failed(userError(failedByHook("microbatch-attempt"), topology, 0));
+    return true;
   }
 
   #failed(error: RamaError): void {

@@ -9,6 +9,7 @@ import { ByteWriter } from "../../base/value-bytes.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
 import type { Event } from "../../task/event.ts";
+import { failedByHook } from "../../task/event-hook.ts";
 import { JobFifo } from "../../task/run-queue.ts";
 import type { RunContext } from "../../task/stage-context.ts";
 import type { Sealer, TaskGroup } from "../../task/task-group.ts";
@@ -182,6 +183,8 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
         outcome = "failed";
       }
     }
+    if (outcome === "done" && item instanceof RecordBatch && this.x.out.length === 0 && this.#hookFails(item))
+      outcome = "failed";
     // Applied in an earlier run: this one is for what it sends.
     if (outcome === "failed" || this.#applied) this.transaction.rollbackTo(this.#mark);
     if (item instanceof RecordBatch) this.#recordEnded(item, outcome === "done");
@@ -194,6 +197,13 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
         tree.ended();
       }
     }
+    return true;
+  }
+
+  /** The record ends well here and now, unless a test wants something else. */
+  #hookFails({ source, offset }: RecordBatch): boolean {
+    if (!this.x.events?.on || !source.hookFails(offset)) return false;
+    this.fail(failedByHook("streaming-complete"));
     return true;
   }
 

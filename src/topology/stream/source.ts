@@ -7,6 +7,7 @@ import type { CompiledSource } from "../../dataflow/compiled.ts";
 import type { DepotDefinition, SourceDefinition } from "../../module/definition.ts";
 import type { AppendWait } from "../../task/append-wait.ts";
 import type { AppendedRecords } from "../../task/topology-runtime.ts";
+import { failedByHook } from "../../task/event-hook.ts";
 import type { Task } from "../../task/task.ts";
 import { processingFailed, userError } from "../../task/user-errors.ts";
 import { combineReturns } from "./ack-returns.ts";
@@ -294,7 +295,19 @@ export class SourcePartition {
     this.#note();
   }
 
+  /** Does the event hook of a test want the completion of this record to fail? */
+  hookFails(offset: number): boolean {
+    const { events, topology } = this.topology;
+    if (!events?.on) return false;
+    const place = { topology: topology.name, object: this.depot.name, taskId: this.task.id, offset };
+    return events.tell("streaming-complete", place);
+  }
+
   succeeded(tree: RecordTree): void {
+    if (this.hookFails(tree.offset)) {
+      this.failed(tree, failedByHook("streaming-complete"));
+      return;
+    }
     tree.end();
     this.topology.succeeded++;
     if (tree.entered || tree.again) {

@@ -43,6 +43,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   readonly subscribed: ReadonlySet<number>;
   /** Stable number of its name in the store. */
   readonly id: number;
+  readonly events: RuntimeHost["context"]["events"];
   paused = false;
   succeeded = 0;
   failures = 0;
@@ -77,6 +78,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.#host = host;
     this.topology = topology;
     this.id = host.nameId(`topology ${topology.name}`);
+    this.events = host.context.events;
     // Numbers of an earlier life of the engine must not be taken for ours.
     this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
     for (const group of host.groups) {
