@@ -90,6 +90,22 @@ test("reads of clients: an element is a read, a range an iterator and its elemen
   ]);
 });
 
+test("what is counted does not depend on what is in memory", async () => {
+  await using ipc = await InProcessCluster.create();
+  const handle = await ipc.launchModule(counting, { tasks: 1 });
+  for (let i = 0; i < 300; i++) await handle.depot("*s").append(["a", i]);
+  const list = handle.pstate("$$list");
+  const read = () => list.selectOne(Path.key("a").sortedMapRangeFrom(10, 100));
+  const ask = () => handle.query("page").invoke("a");
+  const [warmRead, warmAsk] = [await toldIn(ipc, read), await toldIn(ipc, ask)];
+  await ipc.updateModule(counting);
+  const coldRead = await toldIn(ipc, read);
+  expect(coldRead).toEqual(warmRead);
+  expect(count(coldRead, "pstate-iterator-read")).toBe(100);
+  await ipc.updateModule(counting);
+  expect(await toldIn(ipc, ask)).toEqual(warmAsk);
+});
+
 test("a query: its events, hops, selects and reads", async () => {
   await using ipc = await InProcessCluster.create();
   const handle = await ipc.launchModule(counting, { tasks: 1 });

@@ -246,7 +246,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
   }
 
   tick(depot: number, done: (error: RamaError | null) => void): void {
-    for (const slice of this.slices) if (slice.isTick && slice.depot.index === depot) slice.ticked = true;
+    for (const slice of this.slices) if (slice.isTick && slice.depot.index === depot) slice.ticked++;
     this.#loop?.pumpSoon();
     done(null);
   }

@@ -19,8 +19,8 @@ export class SourceSlice {
   fresh = true;
   /** Monotonic time of the last tick that was taken, or of the start. */
   tickedMs = 0;
-  /** A tick was asked for by hand. */
-  ticked = false;
+  /** Ticks that were asked for by hand and no microbatch has taken: each takes one. */
+  ticked = 0;
 
   constructor(
     readonly compiled: CompiledSource,
@@ -53,7 +53,7 @@ export class SourceSlice {
   /** Records (or a tick) wait that no microbatch has taken. */
   waits(nowMs: number, manualTicks: boolean): boolean {
     if (!this.isTick) return this.partition.endOffset > this.next;
-    return manualTicks ? this.ticked : nowMs - this.tickedMs >= this.depot.tickMs!;
+    return manualTicks ? this.ticked > 0 : nowMs - this.tickedMs >= this.depot.tickMs!;
   }
 
   /** Fixes the slice of microbatch `id`: the one that was fixed before, if any. `again`: slices of `id` have been fixed; one that is not known is empty. */
@@ -67,7 +67,7 @@ export class SourceSlice {
       this.end = this.next + (due ? 1 : 0);
       if (!due) return;
       this.tickedMs = nowMs;
-      this.ticked = false;
+      if (this.ticked > 0) this.ticked--;
     } else {
       const { startOffset, endOffset } = this.partition;
       // Trimmed records count as passed, not as processed.
