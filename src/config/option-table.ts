@@ -9,6 +9,8 @@ const int = (min: number, max?: number): OptionType => ({
   ...(max === undefined ? {} : { max }),
 });
 const fraction = (min: number, max: number): OptionType => ({ kind: "number", min, max, integer: false });
+/** A duration; fractions are for tests. */
+const seconds: OptionType = { kind: "number", min: 0.001, integer: false };
 const port = int(0, 65535);
 const text: OptionType = { kind: "string" };
 const bool: OptionType = { kind: "boolean" };
@@ -346,7 +348,7 @@ export const options: readonly Option[] = [
     "Keep what topologies of other modules have not processed.",
   ),
   // dynamic, topology
-  dynamic("topology", "topology.stream.timeout.seconds", int(1), 30, "A record whose event tree takes longer fails."),
+  dynamic("topology", "topology.stream.timeout.seconds", seconds, 30, "A record whose event tree takes longer fails."),
   dynamic(
     "topology",
     "topology.stream.max.executing.per.task",
@@ -381,7 +383,7 @@ export const options: readonly Option[] = [
   dynamic(
     "topology",
     "topology.microbatch.phase.timeout.seconds",
-    int(1),
+    seconds,
     60,
     "A phase that takes longer fails the attempt.",
   ),
@@ -414,7 +416,13 @@ export const options: readonly Option[] = [
   // dynamic, PState
   dynamic("pstate", "topology.microbatch.pstate.flush.path.count", int(1), 1000, "Writes per flush."),
   dynamic("pstate", "pstate.yielding.select.page.size", int(1), 250, "Elements per page of a yielding select."),
-  dynamic("pstate", "pstate.reactivity.queue.limit", int(1), 500, "Subscribers queued for diffs; the rest resyncs."),
-  dynamic("pstate", "pstate.proxy.limit", int(1), 20000, "Proxies per worker."),
+  dynamic(
+    "pstate",
+    "pstate.reactivity.queue.limit",
+    int(1),
+    500,
+    "Diffs that wait for one proxy's callback; more become one resync.",
+  ),
+  dynamic("pstate", "pstate.proxy.limit", int(1), 20000, "Open proxies per engine thread; more are refused."),
   dynamic("pstate", "pstate.excessive.write.time.warning.millis", int(1), 1000, "A slower write is logged."),
 ];

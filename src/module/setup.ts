@@ -1,5 +1,6 @@
 // `Setup`: what a module has beside its topologies. Each call declares one thing; names are checked at once, references when the module is built.
 import { RamaError } from "../base/errors.ts";
+import { checkOptionValue, findOption } from "../config/options.ts";
 import type { DepotVar, PStateVar, ValueVar } from "../paths/arg.ts";
 import type { DepotPartitioning } from "./definition.ts";
 import { type Partitioning, toPartitioning } from "./depot-partitioning.ts";
@@ -139,6 +140,9 @@ export class Setup {
   #option(scope: "module" | "topology" | "depot" | "pstate", object: string, name: string, value: unknown): void {
     declared((line) => {
       checkName(name, "an option");
+      checkOptionValue(name, value, object === "" ? "the module" : object);
+      if (findOption(name)?.dynamic === undefined)
+        throw new RamaError("BAD_CONFIG", `${name} is fixed when a process starts: set it in rama.yaml`, { name });
       this.#draft.options.push({ scope, object, name, value, line });
     });
   }

@@ -103,6 +103,8 @@ export abstract class EtlTopology<Options> {
       if (!isValueVar(depot))
         throw new RamaError("BAD_MODULE", `source takes a depot such as "*orders", not ${String(depot)}`);
       const settings = sourceSettings(options as StreamSourceOptions | undefined, this.#topology.kind as "stream");
+      if (settings.retry === "none" && settings.sourceId !== "")
+        throw new RamaError("BAD_MODULE", `a source with a sourceId retries: leave out retryNone, or the sourceId`);
       const same = this.#topology.sources.find(
         (each) => each.depotName === depot && each.settings.sourceId === settings.sourceId,
       );

@@ -245,8 +245,7 @@ test("the loop's vars and the body's are out of scope after the loop", async () 
   expect(await codeOf(() => rows(loop, "*inner"))).toBe("UNKNOWN_VAR");
 });
 
-// belongs to batch blocks, which detached blocks do not have yet
-test.todo("vars bound before a batch block are visible inside and after, those bound inside do not leave it", async () => {
+test("vars bound before a batch block are visible inside and after, those bound inside do not leave it", async () => {
   const inside: unknown[] = [];
   const block = Block.each(Ops.IDENTITY, 1)
     .out("*before")

@@ -45,7 +45,7 @@ test("a definition holds what was declared, by index, frozen", () => {
     s.pstate("$$p", PState.mapSchema(Number, Number)).keyPartitioner(partitioner).makePrivate();
     s.pstate("$$sum", Number).global().initialValue(0);
     s.source("*a", StreamSourceOptions.retryAllAfter().startFromOffsetAgo(2, OffsetAgo.HOURS)).out("*r");
-    s.source("*a", { sourceId: "again", retryNone: true });
+    s.source("*a", { sourceId: "again", retryAllAfter: true });
     const mb = topologies.microbatch("mb");
     mb.source("*tick", MicrobatchSourceOptions.startFromBeginning());
     topologies.query("q", "*x").out("*y").originPartition();
@@ -77,7 +77,7 @@ test("a definition holds what was declared, by index, frozen", () => {
       startFrom: { kind: "ago", amount: 7_200_000, unit: "MILLIS" },
       retry: "allAfter",
     },
-    { depot: { kind: "own", index: 0 }, sourceId: "again", startFrom: { kind: "end" }, retry: "none" },
+    { depot: { kind: "own", index: 0 }, sourceId: "again", startFrom: { kind: "end" }, retry: "allAfter" },
   ]);
   expect(definition.topologies[1]!.sources[0]!.startFrom).toEqual({ kind: "beginning" });
   expect(definition.topologies[2]).toMatchObject({ kind: "query", inputs: ["*x"], output: "*y" });
@@ -227,7 +227,7 @@ const refused: readonly [string, (setup: Setup, topologies: Topologies) => void,
     "an option of an unknown topology",
     (s, t) => {
       t.stream("count");
-      s.setLaunchTopologyDynamicOption("cuont", "a.b", 1);
+      s.setLaunchTopologyDynamicOption("cuont", "topology.stream.timeout.seconds", 1);
     },
     "UNKNOWN_OBJECT",
     /did you mean count/,
