@@ -106,24 +106,31 @@ export class ByteWriter implements ValueOutput {
 /** Reads what a ByteWriter wrote, from `pos` up to `end`. */
 export class ByteReader implements ValueInput {
   bytes: Uint8Array;
-  data: DataView;
+  /** Made when first needed: most values have no use for it, and it costs more than they do. */
+  #data: DataView | undefined;
   pos: number;
   end: number;
   classes: ClassRegistry | undefined;
 
   constructor(bytes: Uint8Array, pos = 0, end = bytes.length, classes?: ClassRegistry) {
     this.bytes = bytes;
-    this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#data = undefined;
     this.pos = pos;
     this.end = end;
     this.classes = classes;
+  }
+
+  get data(): DataView {
+    const { bytes } = this;
+    this.#data ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return this.#data;
   }
 
   /** Turns to other bytes; cheaper than a new reader where the buffer is the same. */
   open(bytes: Uint8Array, pos: number, end: number): void {
     if (bytes !== this.bytes) {
       this.bytes = bytes;
-      this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      this.#data = undefined;
     }
     this.pos = pos;
     this.end = end;

@@ -1,0 +1,139 @@
+// CPU per operation of the two sides of an engine port, for telling whether a change pays: wall-clock rates of a shared machine do not.
+// An engine behind TCP in a process of its own, one client here. Prints client and server CPU microseconds per operation, median of the rounds.
+//   bun bench/cpu.ts [--job read|append|wordcount] [--width 64] [--rounds 7] [--seconds 1]        and with --profile-server DIR a CPU profile of the engine
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { systemEnv } from "../src/base/env-system.ts";
+import { ClassRegistry } from "../src/base/values.ts";
+import { ClientCore } from "../src/client/client-core.ts";
+import { configOf } from "../src/config/rama-yaml.ts";
+import { compileModule } from "../src/dataflow/compile.ts";
+import { defineModule } from "../src/module/build.ts";
+import { tcpTransport } from "../src/net/transport-tcp.ts";
+import { Path } from "../src/paths/path.ts";
+import { type GroupAddress, moduleRoutes, objectTable } from "../src/protocol/routes.ts";
+import { DynamicOptions } from "../src/roles/worker/dynamic-options.ts";
+import { EngineHost } from "../src/roles/worker/engine-host.ts";
+import { bunDisk } from "../src/storage/disk-bun.ts";
+import { levelKv } from "../src/storage/kv-level.ts";
+import { CountModule } from "./count-module.ts";
+
+const { values } = parseArgs({
+  options: {
+    job: { type: "string", default: "read" },
+    width: { type: "string", default: "64" },
+    rounds: { type: "string", default: "7" },
+    seconds: { type: "string", default: "1" },
+    "profile-server": { type: "string" },
+    server: { type: "boolean", default: false },
+  },
+});
+const users = 10_000;
+const env = systemEnv({ sink: (line) => console.error(line), logLevel: "warn" });
+const info = { moduleName: "CountModule", moduleInstanceId: "1", numTasks: 4, numThreads: 2, numWorkers: 1 };
+const config = configOf({}, "bench");
+if (values.server) await serve();
+else await measure();
+
+async function serve(): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), "rama-cpu-"));
+  const module = compileModule(defineModule(CountModule));
+  const host = await EngineHost.open({
+    env,
+    disk: bunDisk(),
+    kv: levelKv(),
+    dir,
+    transport: tcpTransport(env),
+    address: { host: "127.0.0.1", port: 0 },
+    module,
+    classes: new ClassRegistry(),
+    info,
+    groups: [0, 1],
+    options: new DynamicOptions([], []),
+    instanceTag: "bench",
+    release: "bench",
+    recordBytesMax: config.get("limit.record.bytes"),
+    answerBytesMax: config.get("limit.answer.bytes"),
+    addressOf: () => undefined,
+  });
+  process.send!({ routes: moduleRoutes(info, objectTable(module), [host.address, host.address] as GroupAddress[], 1) });
+  process.on("message", async (message) => {
+    if (message === "cpu") process.send!({ cpu: process.cpuUsage() });
+    else {
+      await host.close();
+      rmSync(dir, { recursive: true });
+      process.exit(0);
+    }
+  });
+}
+
+async function measure(): Promise<void> {
+  const profile = values["profile-server"];
+  const flags = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-md", "--cpu-prof-dir", profile];
+  let answer: (message: any) => void = () => {};
+  const next = () => new Promise<any>((resolve) => (answer = resolve));
+  const ready = next();
+  const child = Bun.spawn([process.execPath, ...flags, import.meta.path, "--server"], {
+    stdout: "inherit",
+    stderr: "inherit",
+    ipc: (message) => answer(message),
+  });
+  const { routes } = await ready;
+  const core = new ClientCore({ env, transport: tcpTransport(env), config, release: "bench", fetchRoutes: async () => routes });
+  const depot = core.depot("CountModule", "*events");
+  const counts = core.pstate("CountModule", "$$counts");
+  const user = (i: number) => `user-${String(i).padStart(5, "0")}`;
+  const any = () => user(Math.floor(env.random() * users));
+  const event = (userId: string) => ({ userId, url: "https://example.com/shop/item/000001", ts: 1_700_000_000_000 });
+  await depot.appendMany(Array.from({ length: users }, (_, i) => event(user(i))));
+  const events = Array.from({ length: 4096 }, () => event(any()));
+  let turn = 0;
+  const jobs: Readonly<Record<string, { per: number; op: () => Promise<unknown> }>> = {
+    read: { per: 1, op: () => counts.selectOne(Path.key(any())) },
+    append: { per: 1, op: () => depot.append(events[turn++ & 4095]!) },
+    wordcount: {
+      per: 500,
+      op: () => {
+        const from = (turn++ % 8) * 500;
+        return depot.appendMany(events.slice(from, from + 500));
+      },
+    },
+  };
+  const { per, op } = jobs[values.job]!;
+  const rounds: { client: number; server: number; rate: number }[] = [];
+  for (let round = 0; round < Number(values.rounds) + 1; round++) {
+    const serverCpu = async () => {
+      const cpu = next();
+      child.send("cpu");
+      const used = (await cpu).cpu;
+      return used.user + used.system;
+    };
+    const before = await serverCpu();
+    const own = process.cpuUsage();
+    const startMs = performance.now();
+    const endMs = startMs + Number(values.seconds) * 1000;
+    let done = 0;
+    const lane = async () => {
+      while (performance.now() < endMs) {
+        await op();
+        done += per;
+      }
+    };
+    await Promise.all(Array.from({ length: Number(values.width) }, lane));
+    const seconds = (performance.now() - startMs) / 1000;
+    const used = process.cpuUsage(own);
+    const server = (await serverCpu()) - before;
+    if (round > 0) rounds.push({ client: (used.user + used.system) / done, server: server / done, rate: done / seconds });
+  }
+  const median = (pick: (round: (typeof rounds)[number]) => number) => rounds.map(pick).sort((a, b) => a - b)[rounds.length >> 1]!;
+  console.log(
+    `${values.job} ${values.width}: client ${median((r) => r.client).toFixed(2)} us, server ${median((r) => r.server).toFixed(2)} us, ${Math.round(median((r) => r.rate))}/s`,
+  );
+  const exited = child.exited;
+  child.send("end");
+  await exited;
+  await core.close();
+  process.exit(0);
+}
