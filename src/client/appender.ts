@@ -71,6 +71,19 @@ export class Appender {
     }
   }
 
+  /** An encoded record, to a partition that the caller has chosen. The module's routes are known. */
+  addTo(task: number, value: Uint8Array, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
+    try {
+      const table = this.#context.routing.cached(this.#moduleName);
+      if (table !== undefined) this.#appendable(table);
+      if (value.length > this.#recordBytesMax) throw tooLarge(value.length, this.#recordBytesMax);
+      this.#queue(task).addEncoded(value, level, waiter, tag);
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      waiter.notAppended(tag, error);
+    }
+  }
+
   close(): void {
     const error = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", {
       stored: false,

@@ -44,13 +44,18 @@ export class ClientCore {
 
   depot<T = any>(module: ModuleName, depot: string): DepotClient<T> {
     const moduleName = moduleNameOf(module);
+    return new DepotClient(this.context, this.appender(moduleName, depot), moduleName, depot);
+  }
+
+  /** Shared by all that append to the depot through this client. */
+  appender(moduleName: string, depot: string): Appender {
     const key = `${moduleName} ${depot}`;
     let appender = this.#appenders.get(key);
     if (appender === undefined) {
       appender = new Appender(this.context, moduleName, depot);
       this.#appenders.set(key, appender);
     }
-    return new DepotClient(this.context, appender, moduleName, depot);
+    return appender;
   }
 
   pstate<T = any>(module: ModuleName, pstate: string): PStateClient<T> {

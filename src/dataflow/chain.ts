@@ -240,8 +240,8 @@ export abstract class Chain {
     return this.#partition("direct", args, 1);
   }
 
-  shufflePartition(): this {
-    return this.#partition("shuffle", [], 0);
+  shufflePartition(object?: PStateVar | DepotVar): this {
+    return this.#partition("shuffle", object === undefined ? [] : [object], 0);
   }
 
   /** To the partition of the path's leading key. */

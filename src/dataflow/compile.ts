@@ -47,9 +47,10 @@ function compileTopology(
   );
   const compiled: CompiledTopology = { index, name, kind, stages, sources, exploded, lines: program.lines, sourceText };
   if (kind !== "query") return Object.freeze(compiled);
+  const mirrors = module.mirrors.map((each) => each.name);
   return Object.freeze({
     ...compiled,
-    query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs) },
+    query: { stage: 0, start: startOf(topology.block!.nodes, topology.inputs, mirrors) },
   });
 }
 
@@ -68,10 +69,11 @@ function compileSource(
 type Start = NonNullable<CompiledTopology["query"]>["start"];
 
 /** Where a query may start: a leading partitioner over its inputs is evaluated by the client. */
-function startOf(nodes: readonly BlockNode[], inputs: readonly string[]): Start {
+function startOf(nodes: readonly BlockNode[], inputs: readonly string[], mirrors: readonly string[]): Start {
   let first = nodes[1];
   while (first?.kind === "subBatch") first = first.block.nodes[0];
   if (first?.kind !== "partition" || (first.object !== undefined && first.by !== "global")) return { kind: "any" };
+  if (first.object !== undefined && mirrors.includes(first.object)) return { kind: "any" };
   const [arg] = first.args;
   if (first.by === "global") return { kind: "task", task: 0 };
   if (first.by === "direct" && arg?.kind === "const" && typeof arg.value === "number")

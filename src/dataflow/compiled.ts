@@ -28,7 +28,37 @@ export interface OpContext {
   print(line: string): void;
 }
 
+/** A path on a remote PState (mirrors.ts), as the client sends it. */
+export interface RemotePath {
+  readonly shape: Uint8Array;
+  /** Equal for equal shapes. */
+  readonly key: string;
+  /** Always exactly one value. */
+  readonly one: boolean;
+}
+
+/** Objects of other modules, by the index of their MirrorDefinition. Rejections fail the event. */
+export interface MirrorAccess {
+  /** How many partitions the object has. MODULE_NOT_RUNNING while that is not known. */
+  partitions(mirror: number): number;
+  /** The next partition of a shuffled round robin. */
+  shuffled(mirror: number): number;
+  /** The partition of a PState for a path's leading key. */
+  partitionOfKey(mirror: number, key: unknown): Promise<number>;
+  /** What is committed there: the value of a path with `one`, else all rows. */
+  select(mirror: number, partition: number, path: RemotePath, args: readonly unknown[]): Promise<unknown>;
+  invoke(mirror: number, args: readonly unknown[]): Promise<unknown>;
+}
+
+/** Where an append to a depot of another module goes. */
+export interface MirrorPartition {
+  readonly mirror: number;
+  readonly partition: number;
+}
+
 export interface StageContext extends OpContext {
+  /** Absent where there is no cluster. */
+  readonly mirrors?: MirrorAccess | undefined;
   /** Microbatches, queries, detached blocks: what batch blocks need (batch/sinks.ts). */
   readonly batch?: BatchContext | undefined;
   readonly numTasks: number;
@@ -69,10 +99,16 @@ export interface StageContext extends OpContext {
     pstate: number,
     select: (root: PathRoot, session: ReadSession) => unknown[],
   ): void;
-  /** Goes on at `stage` with `[...vars, result]`. `query` is the topology's index, or the name of a mirror. */
-  invokeQuery(stage: number, vars: unknown[], query: number | string, args: unknown[]): void;
-  /** Appends to the current task's partition of the depot; goes on at `stage` with `vars` when the level is reached (stage -1: nothing follows). */
-  appendToDepot(stage: number, vars: unknown[], depot: number | string, record: unknown, level: AckLevelName): void;
+  /** Goes on at `stage` with `[...vars, result]`. `query` is the topology's index. */
+  invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void;
+  /** Appends to the current task's partition of the depot, or to that of another module; goes on at `stage` with `vars` when the level is reached (stage -1: nothing follows). */
+  appendToDepot(
+    stage: number,
+    vars: unknown[],
+    depot: number | MirrorPartition,
+    record: unknown,
+    level: AckLevelName,
+  ): void;
   ackReturn(value: unknown): void;
   /** Query: the answer. */
   result(value: unknown): void;

@@ -353,7 +353,8 @@ function boundary(e: Emitter, op: FlowOp, spot: Spot) {
       const record = e.value(op.record, spot);
       const stage = op.resume.entry.length === 0 ? -1 : op.resume.stage;
       const vars = stage === -1 ? "[]" : e.vars(op.resume);
-      return code.line(`x.appendToDepot(${stage}, ${vars}, ${op.depot}, ${record}, ${JSON.stringify(op.level)});`);
+      const depot = op.to === undefined ? op.depot : e.value(op.to, spot);
+      return code.line(`x.appendToDepot(${stage}, ${vars}, ${depot}, ${record}, ${JSON.stringify(op.level)});`);
     }
     case "selectYielding": {
       const options = { schema: op.schema as SchemaHint };

@@ -21,7 +21,9 @@ import type {
 } from "./flow.ts";
 import { type BlockNode, builderError, type EachFn, nodeText, type NodeOf, type PartitionBy } from "./nodes.ts";
 import { type Pattern, patternVars } from "./patterns.ts";
+import { MirrorFlow } from "./mirror-flow.ts";
 import { Resolver, type Surroundings } from "./resolve.ts";
+import { leadingKey, onlyTask, sendTarget } from "./send-target.ts";
 import { join, Scope } from "./scope.ts";
 import { BatchBuilder } from "./batch/builder.ts";
 import { needsPhases } from "./batch/groups.ts";
@@ -71,6 +73,7 @@ export interface BlockRoot {
 
 export class FlowBuilder {
   readonly #resolver: Resolver;
+  readonly #mirrors: MirrorFlow;
   readonly #labels: Label[] = [];
   readonly #stages: Label[] = [];
   readonly #sources: FlowSource[] = [];
@@ -87,6 +90,13 @@ export class FlowBuilder {
     readonly kind: ProgramKind,
   ) {
     this.#resolver = new Resolver(around);
+    this.#mirrors = new MirrorFlow({
+      resolver: this.#resolver,
+      fresh: (name) => this.#fresh(name),
+      later: (place, node, op, value) => this.#later(place, node, op, value),
+      emitting: (place, node, fields, op) => this.#emitting(place, node, fields, op),
+      send: (node, place, by, to) => this.#send(node, place, by, to),
+    });
   }
 
   get program(): FlowProgram {
@@ -191,6 +201,8 @@ export class FlowBuilder {
   }
 
   #node(node: BlockNode, place: Place, region: Region): Place {
+    const away = this.#mirrors.node(node, place);
+    if (away !== undefined) return away;
     switch (node.kind) {
       case "out":
         return this.#out(node, place);
@@ -637,6 +649,7 @@ export class FlowBuilder {
   }
 
   #target(node: NodeOf<"partition">, place: Place): SendTarget {
+    this.#mirrors.refuseTarget(node);
     if (node.by === "path") return this.#partitionOf(node, node.object!, node.steps!, place);
     const one = node.object !== undefined && this.#resolver.isGlobal(node.object, place.scope, node);
     const args = this.#resolver.args(node.args, place.scope, node);
@@ -653,16 +666,7 @@ export class FlowBuilder {
     if (state.kind !== "pstate")
       throw builderError("NOT_ALLOWED_HERE", node, `${name} has no partitions to choose from`);
     if (state.global) return onlyTask;
-    const first = steps[0];
-    if (first === undefined || first.nav !== "key") {
-      throw builderError(
-        "KEY_REQUIRED",
-        node,
-        `the path on ${name} must begin with key(…), which tells the partition`,
-        { pstate: name },
-      );
-    }
-    const key = this.#resolver.arg(first.args[0]!, place.scope, node);
+    const key = leadingKey(this.#resolver, node, { name, steps }, place.scope);
     return { kind: "path", pstate: state.index, key };
   }
 
@@ -741,23 +745,6 @@ export class FlowBuilder {
   #fresh(name: string): Binding {
     const id = this.#bindings++;
     return { id, name, js: `${name.replace(/[^A-Za-z0-9]+/g, "_").replace(/^_/, "") || "v"}_${id}` };
-  }
-}
-
-const onlyTask: SendTarget = { kind: "task", task: { kind: "const", value: 0 } };
-
-function sendTarget(node: NodeOf<"partition">, args: readonly FlowArg[], one: boolean): SendTarget {
-  switch (node.by) {
-    case "hash":
-      return { kind: "hash", key: args[0]! };
-    case "direct":
-      return { kind: "task", task: args[0]! };
-    case "global":
-      return onlyTask;
-    case "custom":
-      return { kind: "custom", fn: node.fn!, args, partitions: one ? "one" : "tasks" };
-    default:
-      return { kind: node.by as "all" | "shuffle" | "origin" };
   }
 }
 

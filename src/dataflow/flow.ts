@@ -115,7 +115,9 @@ export type FlowOp =
   | { readonly kind: "invoke"; readonly query: number; readonly args: readonly FlowArg[]; readonly resume: Label }
   | {
       readonly kind: "append";
+      /** -1: a depot of another module, at `to`. */
       readonly depot: number;
+      readonly to?: FlowArg;
       readonly record: FlowArg;
       readonly level: AckLevelName;
       readonly resume: Label;
@@ -204,7 +206,7 @@ export function argsOf(op: FlowOp): readonly FlowArg[] {
     case "invoke":
       return op.args;
     case "append":
-      return [op.record];
+      return op.to === undefined ? [op.record] : [op.record, op.to];
     case "send":
       return targetArgs(op.to);
     default:

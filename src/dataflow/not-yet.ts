@@ -6,8 +6,9 @@ import type { ModuleDefinition } from "../module/definition.ts";
 export function refuseWhatIsNotThere(definition: ModuleDefinition): void {
   for (const { sources } of definition.topologies) {
     for (const { depot, line } of sources) {
-      if (depot.kind !== "own")
-        throw notYet(`${line}: ${depot.name} is a depot of another module: mirrors cannot be used yet`);
+      if (depot.kind === "own") continue;
+      const what = depot.kind === "mirror" ? "a depot of another module" : "an external depot";
+      throw notYet(`${line}: ${depot.name} is ${what}: no topology can read it yet`);
     }
   }
   for (const { name, migration } of definition.depots) {

@@ -3,7 +3,7 @@
 import { RamaError } from "../base/errors.ts";
 import { didYouMean } from "../base/nearest.ts";
 import { isPlainObject } from "../base/values.ts";
-import type { DepotDefinition, ModuleDefinition, TopologyDefinition } from "../module/definition.ts";
+import type { DepotDefinition, MirrorDefinition, ModuleDefinition, TopologyDefinition } from "../module/definition.ts";
 import { type ArgNode, type Callable, isOp } from "../paths/arg.ts";
 import { collectArgs, type Steps } from "../paths/spec.ts";
 import type { FlowArg, FlowPath, StateRef } from "./flow.ts";
@@ -73,13 +73,22 @@ export class Resolver {
     const pstate = module?.pstates.find((each) => each.name === name);
     if (pstate !== undefined)
       return { kind: "pstate", index: pstate.index, name, schema: pstate.schema, global: pstate.global };
-    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
+    const mirror = this.mirror(name);
+    if (mirror !== undefined) {
+      const message = `${name} is a PState of ${mirror.module}: it can be read, and nothing else, with localSelect or select`;
+      throw builderError("NOT_OWNER", at, message, { pstate: name, owner: mirror.module });
+    }
     const known = [
       ...(module?.pstates ?? []).map((each) => each.name),
       ...this.around.temporaries.keys(),
       ...scope.names().filter((each) => each.startsWith("$$")),
     ];
     throw builderError("UNKNOWN_OBJECT", at, `there is no PState ${name}${didYouMean(name, known)}`, { object: name });
+  }
+
+  /** The object of another module that goes by this name. */
+  mirror(name: string): MirrorDefinition | undefined {
+    return this.around.module?.mirrors.find((each) => each.name === name);
   }
 
   /** A state that this code may change. */
@@ -100,8 +109,9 @@ export class Resolver {
     const { module } = this.around;
     const depot = module?.depots.find((each) => each.name === name);
     if (depot !== undefined) return depot;
-    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
-    const known = (module?.depots ?? []).map((each) => each.name);
+    const known = [...(module?.depots ?? []), ...(module?.mirrors ?? []).filter((each) => each.kind === "depot")].map(
+      (each) => each.name,
+    );
     throw builderError("UNKNOWN_OBJECT", at, `there is no depot ${name}${didYouMean(name, known)}`, { object: name });
   }
 
@@ -114,7 +124,6 @@ export class Resolver {
 
   query(name: string, argCount: number, at: At): number {
     const { module } = this.around;
-    if (module?.mirrors.some((each) => each.name === name)) throw mirrorsLater(name, at);
     const queries = (module?.topologies ?? []).filter((each) => each.kind === "query");
     const query = queries.find((each) => each.name === name);
     if (query === undefined) {
@@ -134,12 +143,6 @@ export class Resolver {
     }
     return query.index;
   }
-}
-
-function mirrorsLater(name: string, at: At): RamaError {
-  return builderError("NOT_ALLOWED_HERE", at, `${name} is an object of another module: mirrors cannot be used yet`, {
-    object: name,
-  });
 }
 
 /** Values embedded in code are shared by all tasks and must not be able to change. */

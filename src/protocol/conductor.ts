@@ -53,6 +53,9 @@ export interface LaunchRequest {
     readonly module: string;
     readonly kind: "depot" | "pstate" | "query";
     readonly object: string;
+    /** A depot that is appended to, or is a source (`cluster/dependencies.ts`). */
+    readonly appends?: boolean;
+    readonly reads?: boolean;
   }[];
 }
 

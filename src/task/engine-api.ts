@@ -1,4 +1,5 @@
 // What an engine is given and what it is asked. Called by `roles/worker/server.ts` and by the in-process cluster.
+import type { ClientCore } from "../client/client-core.ts";
 import type { Env } from "../base/env.ts";
 import type { RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
@@ -37,6 +38,8 @@ export interface EngineOptions {
   readonly instanceTag: string;
   /** No tick comes by itself; `tick` makes one. */
   readonly manualTicks?: boolean;
+  /** The way to other modules of the cluster. Needed by modules with mirrors. */
+  readonly client?: ClientCore;
   /** What task globals get from `getClusterRetriever()`. */
   readonly clusterRetriever?: () => unknown;
   /** Names of depots and PStates whose data is deleted before anything is opened, where there is any. The module may not declare them. */

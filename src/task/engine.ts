@@ -1,5 +1,6 @@
 // One engine: the task groups that one thread carries, over one store. Everything that reaches them comes through here - appends, reads, invokes, events of other
 // engines - and becomes a job of the turn (commit-loop.ts). What topologies do with it is theirs (topology-runtime.ts).
+import { Mirrors } from "../client/mirrors.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { AckLevelName } from "../dataflow/compiled.ts";
 import type { DepotPartition } from "../depot/partition.ts";
@@ -64,9 +65,10 @@ export class Engine implements EventReceiver {
   /** `runtimes` comes from `topology/open-engine.ts`, which is what roles call. */
   static async open(options: EngineOptions, runtimes: RuntimeFactories): Promise<Engine> {
     const startMs = options.env.monotonicMs();
+    const mirrors = await openMirrors(options);
     const store = await openEngineStore(options);
     try {
-      const engine = new Engine(options, store, runtimes);
+      const engine = new Engine(options, store, runtimes, mirrors);
       await store.recover(engine.#runtimes);
       await engine.#start();
       await store.retireRemoved();
@@ -79,7 +81,12 @@ export class Engine implements EventReceiver {
     }
   }
 
-  private constructor(options: EngineOptions, store: EngineStore, runtimes: RuntimeFactories) {
+  private constructor(
+    options: EngineOptions,
+    store: EngineStore,
+    runtimes: RuntimeFactories,
+    mirrors: Mirrors | undefined,
+  ) {
     this.#options = options;
     this.recovered = { entries: 0, tornBytes: 0, ms: 0 };
     this.#store = store;
@@ -109,7 +116,7 @@ export class Engine implements EventReceiver {
     this.#calls = new QueryCalls(options.env, () => this.#view.number("topology.query.timeout.millis"));
     this.#globals = this.#makeGlobals();
     this.#proxies = this.#makeProxies();
-    this.#host = this.#makeHost(note);
+    this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
     this.#view.follow(() => {
       const shares = this.#view.get("worker.event.category.proportions");
@@ -118,7 +125,7 @@ export class Engine implements EventReceiver {
     });
   }
 
-  #makeHost(note: StuckNote): RuntimeHost {
+  #makeHost(note: StuckNote, mirrors: Mirrors | undefined): RuntimeHost {
     const { env, module, info, classes, print } = this.#options;
     const log = env.log.child(info.moduleName);
     const context: ContextHost = {
@@ -126,6 +133,7 @@ export class Engine implements EventReceiver {
       info,
       note,
       events: this.#options.events,
+      mirrors,
       random: () => env.random(),
       nowMs: () => env.now(),
       monotonicMs: () => env.monotonicMs(),
@@ -141,6 +149,7 @@ export class Engine implements EventReceiver {
       classes,
       manualTicks: this.#options.manualTicks ?? false,
       groups: this.#groups,
+      mirrors,
       taskAt: (id) => this.#tasks[id],
       groupOf: (task) => this.#groupOf[task.id]!,
       invoke: (invoke, fromTask) => this.#invoke(invoke, fromTask),
@@ -692,6 +701,15 @@ export class Engine implements EventReceiver {
       await this.#store.close();
     }
   }
+}
+
+/** Their routes are known before anything runs. */
+async function openMirrors({ client, module }: EngineOptions): Promise<Mirrors | undefined> {
+  const { mirrors } = module.definition;
+  if (client === undefined || mirrors.length === 0) return undefined;
+  const opened = new Mirrors(client, mirrors);
+  await opened.open();
+  return opened;
 }
 
 function readError(error: unknown, pstate: string): RamaError {

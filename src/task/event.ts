@@ -1,7 +1,7 @@
 // One piece of work of a topology on one task: a stage with its variables, in the tree of a record or of a query invoke. Stages make them through
 // `StageContext`; they wait in the runner of (topology, task group), or travel to another engine.
 import type { BatchPlan } from "../dataflow/batch/sinks.ts";
-import type { AckLevelName } from "../dataflow/compiled.ts";
+import type { AckLevelName, MirrorPartition } from "../dataflow/compiled.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 
 export type EventKind = "explode" | "batch" | "send" | "defer" | "await" | "select" | "invoke" | "append";
@@ -14,8 +14,8 @@ export type EventDetail =
   | { readonly temporary: number }
   | { readonly plan: BatchPlan; readonly starts: readonly unknown[][] }
   | { readonly pstate: number; readonly select: (root: PathRoot, session: ReadSession) => unknown[] }
-  | { readonly query: number | string; readonly args: unknown[] }
-  | { readonly depot: number | string; readonly record: unknown; readonly level: AckLevelName };
+  | { readonly query: number; readonly args: unknown[] }
+  | { readonly depot: number | MirrorPartition; readonly record: unknown; readonly level: AckLevelName };
 
 /** Tracks what one record or invoke has caused on this engine. */
 export interface EventTree {

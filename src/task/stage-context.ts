@@ -3,7 +3,7 @@
 import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import type { BatchContext } from "../dataflow/batch/sinks.ts";
-import type { AckLevelName, StageContext } from "../dataflow/compiled.ts";
+import type { AckLevelName, MirrorAccess, MirrorPartition, StageContext } from "../dataflow/compiled.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
 import type { PStatePartition, PStateTransaction } from "../pstate/contract.ts";
 import { type PathRoot, ReadSession } from "../paths/indexed.ts";
@@ -18,6 +18,8 @@ export interface ContextHost {
   readonly info: ModuleInstanceInfo;
   readonly note: StuckNote;
   readonly events?: EngineEvents | undefined;
+  /** Objects of other modules. */
+  readonly mirrors?: MirrorAccess | undefined;
   random(): number;
   nowMs(): number;
   monotonicMs(): number;
@@ -101,6 +103,10 @@ export class RunContext implements StageContext {
     if (this.out.length > 0) this.out = [];
     if (this.returns.length > 0) this.returns = [];
     if (this.results.length > 0) this.results = [];
+  }
+
+  get mirrors(): MirrorAccess | undefined {
+    return this.#host.mirrors;
   }
 
   random(): number {
@@ -215,11 +221,17 @@ export class RunContext implements StageContext {
     this.out.push(new Event("select", stage, this.taskId, vars, { pstate, select }));
   }
 
-  invokeQuery(stage: number, vars: unknown[], query: number | string, args: unknown[]): void {
+  invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void {
     this.out.push(new Event("invoke", stage, this.taskId, vars, { query, args }));
   }
 
-  appendToDepot(stage: number, vars: unknown[], depot: number | string, record: unknown, level: AckLevelName): void {
+  appendToDepot(
+    stage: number,
+    vars: unknown[],
+    depot: number | MirrorPartition,
+    record: unknown,
+    level: AckLevelName,
+  ): void {
     this.out.push(new Event("append", stage, this.taskId, vars, { depot, record, level }));
   }
 

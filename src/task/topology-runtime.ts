@@ -3,6 +3,7 @@
 import type { RamaError } from "../base/errors.ts";
 import type { Env } from "../base/env.ts";
 import type { ClassRegistry } from "../base/values.ts";
+import type { Mirrors } from "../client/mirrors.ts";
 import type { AckLevelName, CompiledModule, CompiledTopology } from "../dataflow/compiled.ts";
 import type { ByteReader } from "../base/value-bytes.ts";
 import type { AppendWait } from "./append-wait.ts";
@@ -38,6 +39,8 @@ export interface RuntimeHost {
   readonly classes: ClassRegistry | undefined;
   readonly manualTicks: boolean;
   readonly groups: readonly TaskGroup[];
+  /** Objects of other modules; undefined where the module has none, or there is no cluster. */
+  readonly mirrors: Mirrors | undefined;
   /** undefined: the task lives on another engine. */
   taskAt(id: number): Task | undefined;
   groupOf(task: Task): TaskGroup;

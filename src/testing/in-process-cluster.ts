@@ -15,6 +15,7 @@ import type { ModuleName } from "../client/module-name.ts";
 import { moduleNameOf } from "../module/module-name.ts";
 import type { PStateClient } from "../client/pstate.ts";
 import type { QueryClient } from "../client/query.ts";
+import { checkDependency, dependenciesOf } from "../cluster/dependencies.ts";
 import { compileModule } from "../dataflow/compile.ts";
 import type { CompiledModule } from "../dataflow/compiled.ts";
 import { defineModule } from "../module/build.ts";
@@ -106,6 +107,7 @@ export class InProcessCluster implements ClusterClient {
     const definition = defineModule(module);
     const { name } = definition;
     if (this.#modules.has(name)) throw new RamaError("MODULE_EXISTS", `${name} runs already`, { module: name });
+    this.#checkDependencies(definition);
     for (const type of moduleClasses(definition)) this.#classes.register(type);
     const compiled = compileModule(definition, { classes: this.#classes });
     const instance = this.#instance(compiled, launch);
@@ -134,6 +136,7 @@ export class InProcessCluster implements ClusterClient {
     if (this.#updating.has(name)) {
       throw new RamaError("MODULE_NOT_RUNNING", `${name} is being updated already`, { module: name });
     }
+    this.#checkDependencies(definition);
     for (const type of moduleClasses(definition)) this.#classes.register(type);
     const compiled = compileModule(definition, { classes: this.#classes });
     const to = moduleContract(definition);
@@ -152,6 +155,12 @@ export class InProcessCluster implements ClusterClient {
       throw error;
     } finally {
       this.#updating.delete(name);
+    }
+  }
+
+  #checkDependencies(definition: ModuleDefinition): void {
+    for (const dependency of dependenciesOf(definition)) {
+      checkDependency(definition.name, dependency, this.#modules.get(dependency.module)?.routes);
     }
   }
 
@@ -177,6 +186,7 @@ export class InProcessCluster implements ClusterClient {
       config: this.#config,
       classes: this.#classes,
       manualTicks: this.#options.manualTicks ?? false,
+      client: this.#core,
       hooks: this.#hooks,
       clusterRetriever: () => this,
       print: (line) => console.log(line),
@@ -184,10 +194,14 @@ export class InProcessCluster implements ClusterClient {
     });
   }
 
-  /** Stops the module and forgets its data. MODULE_NOT_FOUND. */
+  /** Stops the module and forgets its data. MODULE_NOT_FOUND, DEPENDED_ON. */
   async destroyModule(module: ModuleName): Promise<void> {
     const name = moduleNameOf(module);
     const instance = this.#running(name);
+    const dependents = [...new Set(this.#usesOf(name).map(({ by }) => by))];
+    if (dependents.length > 0) {
+      throw new RamaError("DEPENDED_ON", `${name} is used by ${dependents.join(", ")}`, { module: name, dependents });
+    }
     this.#modules.delete(name);
     this.#core.context.routing.forget(name);
     await instance.close();

@@ -3,6 +3,7 @@
 import type { Env } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
 import { release } from "../base/release.ts";
+import type { ClientCore } from "../client/client-core.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
 import { EngineEvents, type EventHooks } from "../task/event-hook.ts";
@@ -27,6 +28,7 @@ export interface ModuleInstanceOptions {
   readonly config: Config;
   readonly classes: ClassRegistry;
   readonly manualTicks: boolean;
+  readonly client?: ClientCore;
   readonly hooks?: EventHooks;
   readonly clusterRetriever: () => unknown;
   readonly print: (line: string) => void;
@@ -157,8 +159,19 @@ export class ModuleInstance {
   }
 
   async #openWorker(worker: MemoryWorker): Promise<void> {
-    const { env, network, module, config, classes, manualTicks, clusterRetriever, print, deletedObjects, hooks } =
-      this.#options;
+    const {
+      env,
+      network,
+      module,
+      config,
+      classes,
+      manualTicks,
+      client,
+      clusterRetriever,
+      print,
+      deletedObjects,
+      hooks,
+    } = this.#options;
     worker.engine = await EngineHost.open({
       env,
       disk: worker.disk,
@@ -177,6 +190,7 @@ export class ModuleInstance {
       answerBytesMax: config.get("limit.answer.bytes"),
       addressOf: (task) => this.#groups[task % this.info.numThreads],
       manualTicks,
+      ...(client === undefined ? {} : { client }),
       clusterRetriever,
       ...(hooks === undefined ? {} : { events: new EngineEvents(hooks, module.definition) }),
       print,

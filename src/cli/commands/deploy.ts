@@ -1,6 +1,7 @@
 // deploy: launch and update.
 import { createHash } from "node:crypto";
 import { RamaError } from "../../base/errors.ts";
+import { dependenciesOf } from "../../cluster/dependencies.ts";
 import { parseConfig } from "../../config/rama-yaml.ts";
 import { moduleContract } from "../../module/contract.ts";
 import type { ModuleDefinition } from "../../module/definition.ts";
@@ -118,7 +119,7 @@ async function deploymentOf(context: CommandContext): Promise<Deployment & { rea
     configOverrides,
     launchOptions: launchOptions(definition),
     objects: { ...objectTable(module), contract: moduleContract(definition) },
-    dependencies: definition.mirrors.map(({ module: name, kind, object }) => ({ module: name, kind, object })),
+    dependencies: dependenciesOf(definition),
     ...(metadata === undefined ? {} : { metadata }),
   };
 }

@@ -6,6 +6,11 @@ import type { Scope } from "../scope.ts";
 /** Name of the hidden var that tells executions of a batch block apart. */
 export const instanceVar = "@instance";
 
+/** Hidden vars are not what rows are joined on. */
+function isHidden(name: string): boolean {
+  return name.startsWith("@");
+}
+
 export interface Branch {
   place: Place;
   /** Sources whose rows come here. */
@@ -28,7 +33,7 @@ export interface Branch {
 export function namesSince(scope: Scope, outside: Scope | undefined): string[] {
   const names = new Set<string>();
   for (let at: Scope | undefined = scope; at !== undefined && at !== outside; at = at.parent) {
-    if (at.binding !== undefined && at.binding.name !== instanceVar) names.add(at.binding.name);
+    if (at.binding !== undefined && !isHidden(at.binding.name)) names.add(at.binding.name);
   }
   return [...names];
 }

@@ -4,6 +4,7 @@ import type { Env } from "../../base/env.ts";
 import { messageOf, RamaError } from "../../base/errors.ts";
 import { assign, checkParallelism } from "../../cluster/assignment.ts";
 import type { ClusterStore } from "../../cluster/cluster-store.ts";
+import { checkDependency } from "../../cluster/dependencies.ts";
 import { destroying, nextStep } from "../../cluster/lifecycle/launch.ts";
 import { isUpdating, nextUpdateStep, updating } from "../../cluster/lifecycle/update.ts";
 import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.ts";
@@ -122,21 +123,10 @@ export class Operations {
   }
 
   async #checkDependencies(request: Pick<LaunchRequest, "moduleName" | "dependencies">): Promise<void> {
-    for (const { module, kind, object } of request.dependencies) {
-      const record = await this.#options.store.module(module);
+    for (const dependency of request.dependencies) {
+      const record = await this.#options.store.module(dependency.module);
       const objects = record && (await this.#options.store.manifest<ObjectTable>(record.value.readTarget));
-      const names =
-        objects && { depot: objects.depots, pstate: objects.pstates, query: objects.queries }[kind].map((o) => o.name);
-      if (!names?.includes(object)) {
-        throw new RamaError(
-          "MISSING_DEPENDENCY",
-          `${request.moduleName} mirrors ${kind} ${object} of ${module}, which is not deployed`,
-          {
-            module,
-            object,
-          },
-        );
-      }
+      checkDependency(request.moduleName, dependency, objects);
     }
   }
 

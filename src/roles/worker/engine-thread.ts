@@ -9,6 +9,7 @@ import type { OptionSetting } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
+import { ClusterAccess, routeServers } from "./cluster-access.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 import { type Doors, installDoors, loadModule } from "./module-loader.ts";
@@ -31,6 +32,7 @@ export class EngineThread {
   readonly #options: EngineThreadOptions;
   readonly #env: Env;
   #host: EngineHost | undefined;
+  #access: ClusterAccess | undefined;
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
   #spaceTimer: Timer | undefined;
@@ -116,6 +118,13 @@ export class EngineThread {
         config.get<number>("limit.answer.bytes"),
         config.get<number>("limit.frame.bytes") - 64,
       );
+      const access = new ClusterAccess({
+        ...this.#options.platform,
+        config,
+        classes,
+        servers: routeServers(assignment.routeServers, config),
+      });
+      this.#access = access;
       this.#host = await this.#whenFree({
         ...this.#options.platform,
         address: { host: assignment.bindHost ?? assignment.host, port: open.port },
@@ -123,6 +132,8 @@ export class EngineThread {
         module,
         classes,
         functionNamed,
+        client: access.core,
+        clusterRetriever: () => access,
         info: instanceInfo(assignment),
         groups: open.groups,
         options: this.#dynamic,
@@ -178,6 +189,7 @@ export class EngineThread {
     this.#spaceTimer?.cancel();
     try {
       await this.#host?.close();
+      await this.#access?.close();
     } finally {
       this.#options.send({ kind: "closed" });
       this.#options.exit();

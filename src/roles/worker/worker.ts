@@ -16,6 +16,7 @@ import { stuckNoteBytes } from "../../task/stuck-note.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { WorkerFiles } from "../supervisor/worker-files.ts";
 import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
+import { routeServers } from "./cluster-access.ts";
 import { EngineHandle, type StartThread } from "./engine-handle.ts";
 import { StuckRecords } from "./stuck-records.ts";
 import { StuckWatch } from "./stuck-watch.ts";
@@ -234,7 +235,7 @@ export class Worker {
   async #followPeers(): Promise<void> {
     const { platform, assignment } = this.#options;
     const { env, transport } = platform;
-    const servers = (assignment.routeServers ?? this.#conductor()).map((server) => {
+    const servers = routeServers(assignment.routeServers, this.#config).map((server) => {
       const colon = server.lastIndexOf(":");
       return new RpcClient(env, transport, { host: server.slice(0, colon), port: Number(server.slice(colon + 1)) });
     });
@@ -267,10 +268,5 @@ export class Worker {
     if (changed.length === 0) return;
     this.#routesVersion = Math.max(this.#routesVersion + 1, routes.version);
     this.#tellGroups();
-  }
-
-  #conductor(): string[] {
-    if (!this.#config.isSet("conductor.host")) return [];
-    return [`${this.#config.host("conductor.host", "internal")}:${this.#config.get<number>("conductor.port")}`];
   }
 }

@@ -1,8 +1,9 @@
 // What an event asked for that takes time: a promise, a select that yields, a query, an append, a later event. The tree waits for it.
-import { RamaError } from "../../base/errors.ts";
+import type { RamaError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import { type PathRoot, ReadSession } from "../../paths/indexed.ts";
+import { appendAway } from "../../task/append-away.ts";
 import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
 import type { Task } from "../../task/task.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
@@ -46,7 +47,6 @@ export function runLater(on: LaterHost, event: Event, tree: EventTree, task: Tas
       return;
     case "invoke": {
       const { query, args } = event.detail as DetailOf<"query">;
-      if (typeof query !== "number") throw notYet(`queries of other modules (${query})`);
       const reply = (error: RamaError | null, value: unknown) =>
         on.job(() => (error === null ? resume(value) : fail(error)));
       on.host.invoke({ query, args, reply }, task.id);
@@ -86,7 +86,6 @@ async function select(on: LaterHost, event: Event, { tree, resume, fail }: Outco
 
 function append(on: LaterHost, event: Event, { tree, fail }: Omit<Outcome, "resume">, task: Task): void {
   const { depot, record, level } = event.detail as DetailOf<"depot">;
-  if (typeof depot !== "number") throw notYet(`depots of other modules (${depot})`);
   const bytes = encodeValue(record, on.host.classes);
   const next = new Event("send", event.stage, task.id, event.vars);
   next.tree = tree;
@@ -94,13 +93,13 @@ function append(on: LaterHost, event: Event, { tree, fail }: Omit<Outcome, "resu
     if (event.stage >= 0) on.push(next);
     else tree.ended();
   };
+  if (typeof depot !== "number") {
+    appendAway(on.host, depot, bytes, level, (error) => on.job(() => (error === null ? go() : fail(error))));
+    return;
+  }
   on.host.appendRecord(task, depot, bytes, level, (error, _offset, _returns, failures) => {
     const failed = error ?? failures?.get(0) ?? null;
     if (level !== "none") on.job(() => (failed === null ? go() : fail(failed)));
   });
   if (level === "none") go();
-}
-
-function notYet(what: string): RamaError {
-  return new RamaError("NOT_ALLOWED_HERE", `${what} are not there yet`);
 }

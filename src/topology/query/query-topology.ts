@@ -10,6 +10,7 @@ import { Event, type EventDetail } from "../../task/event.ts";
 import { type ArrivedEvent, noOrigin, type TreeRef } from "../../task/event-codec.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
+import { appendAway } from "../../task/append-away.ts";
 import type { QueryRuntime, RuntimeHost } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import { BatchRun } from "../batch/batch-run.ts";
@@ -268,10 +269,6 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
 
   #invoke(event: Event, tree: RunTree, task: Task): void {
     const { query, args } = event.detail as DetailOf<"query">;
-    if (typeof query !== "number") {
-      tree.failed(new RamaError("NOT_ALLOWED_HERE", `queries of other modules (${query}) are not there yet`));
-      return;
-    }
     const reply = (error: RamaError | null, value: unknown) => {
       if (error === null) this.#resume(event, tree, task, value);
       else tree.failed(error);
@@ -281,14 +278,14 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
 
   #append(event: Event, tree: RunTree, task: Task): void {
     const { depot, record, level } = event.detail as DetailOf<"depot">;
-    if (typeof depot !== "number") {
-      tree.failed(new RamaError("NOT_ALLOWED_HERE", `depots of other modules (${depot}) are not there yet`));
-      return;
-    }
     const bytes = encodeValue(record, this.#host.classes);
     const next = new Event("send", event.stage, task.id, event.vars);
     next.tree = tree;
     const go = () => (event.stage >= 0 ? this.runnerOf(task).push(next) : tree.ended());
+    if (typeof depot !== "number") {
+      appendAway(this.#host, depot, bytes, level, (error) => (error === null ? go() : tree.failed(error)));
+      return;
+    }
     this.#host.appendRecord(task, depot, bytes, level, (error, _offset, _returns, failures) => {
       const failed = error ?? failures?.get(0) ?? null;
       if (failed === null) go();

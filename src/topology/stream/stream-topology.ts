@@ -16,6 +16,7 @@ import { ReadSession } from "../../paths/indexed.ts";
 import type { Timer } from "../../base/env.ts";
 import { AppendWait } from "../../task/append-wait.ts";
 import type { TopologyStatus } from "../../task/engine-api.ts";
+import { appendAway } from "../../task/append-away.ts";
 import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
 import type { ArrivedEvent } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
@@ -568,12 +569,6 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
 
   #invoke(event: Event, tree: EventTree, task: Task): void {
     const { query, args } = event.detail as DetailOf<"query">;
-    if (typeof query !== "number") {
-      tree.failed(
-        new Failure("NOT_ALLOWED_HERE", `queries of other modules (${query}) are not there yet`, { line: "?" }),
-      );
-      return;
-    }
     const reply = (error: RamaError | null, value: unknown) => {
       if (error === null) this.#resume(event, tree, task, value);
       else this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
@@ -587,12 +582,6 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.#records.delete(event);
     const goesOn = event.stage >= 0;
     if (goesOn || level !== "none") tree.born();
-    if (typeof depot !== "number") {
-      tree.failed(
-        new Failure("NOT_ALLOWED_HERE", `depots of other modules (${depot}) are not there yet`, { line: "?" }),
-      );
-      return;
-    }
     const next = new Event("send", event.stage, task.id, event.vars);
     next.tree = tree;
     next.path = childPath(event.path, 0);
@@ -601,10 +590,16 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
       if (goesOn || level !== "none") this.#queueJob(go);
       return;
     }
-    this.#host.appendRecord(task, depot, record, level, (error, _offset, _returns, failures) => {
-      const failed = error ?? failures?.get(0) ?? null;
-      if (level === "none") return;
+    const ended = (failed: RamaError | null) =>
       this.#queueJob(() => (failed === null ? go() : tree.failed(userError(failed, this.topology, 0))));
+    if (typeof depot !== "number") {
+      // Not before what the event wrote is durable.
+      this.#host.loop.after(() => appendAway(this.#host, depot, record, level, level === "none" ? () => {} : ended));
+      if (level === "none" && goesOn) go();
+      return;
+    }
+    this.#host.appendRecord(task, depot, record, level, (error, _offset, _returns, failures) => {
+      if (level !== "none") ended(error ?? failures?.get(0) ?? null);
     });
     if (level === "none" && goesOn) go();
   }

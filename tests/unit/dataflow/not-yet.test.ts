@@ -1,30 +1,28 @@
 import { expect, test } from "bun:test";
 import { Depot, RamaModule, type Setup, type Topologies } from "rama";
-import { InProcessCluster } from "rama/test";
+import { compileModule } from "../../../src/dataflow/compile.ts";
+import { defineModule } from "../../../src/module/build.ts";
 
-async function refusal(module: new () => RamaModule): Promise<string> {
-  await using cluster = await InProcessCluster.create();
-  return cluster.launchModule(module, { tasks: 1 }).then(
-    () => "launched",
-    (error: Error) => error.message,
-  );
-}
+const compile = (module: new () => RamaModule) => () => compileModule(defineModule(module));
 
-test("a source on another module's depot is refused with its line", async () => {
-  class WithMirror extends RamaModule {
-    define(setup: Setup, topologies: Topologies) {
-      setup.clusterDepot("*theirs", "Other", "*d");
-      topologies.stream("s").source("*theirs").out("*x");
+test.each(["stream", "microbatch"] as const)(
+  "a %s source on another module's depot is refused with its line",
+  (kind) => {
+    class WithMirror extends RamaModule {
+      define(setup: Setup, topologies: Topologies) {
+        setup.clusterDepot("*theirs", "Other", "*d");
+        topologies[kind]("t").source("*theirs").out("*x");
+      }
     }
-  }
-  expect(await refusal(WithMirror)).toMatch(/^not-yet\.test\.ts:\d+: \*theirs is a depot of another module/);
-});
+    expect(compile(WithMirror)).toThrow(/^not-yet\.test\.ts:\d+: \*theirs is a depot of another module/);
+  },
+);
 
-test("a depot's migration is refused", async () => {
+test("a depot's migration is refused", () => {
   class WithMigration extends RamaModule {
     define(setup: Setup, _topologies: Topologies) {
       setup.declareDepot("*d", Depot.random()).migration("m1", (record) => record);
     }
   }
-  expect(await refusal(WithMigration)).toBe("*d: migrations are not there yet");
+  expect(compile(WithMigration)).toThrow("*d: migrations are not there yet");
 });

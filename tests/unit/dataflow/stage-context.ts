@@ -4,7 +4,13 @@ import { taskOf } from "../../../src/base/hash.ts";
 import { encodeValue } from "../../../src/base/value-codec.ts";
 import { compileModule } from "../../../src/dataflow/compile.ts";
 import { LocalBatches } from "../../../src/dataflow/batch/local-batches.ts";
-import type { AckLevelName, CompiledModule, CompiledTopology, StageContext } from "../../../src/dataflow/compiled.ts";
+import type {
+  AckLevelName,
+  MirrorPartition,
+  CompiledModule,
+  CompiledTopology,
+  StageContext,
+} from "../../../src/dataflow/compiled.ts";
 import { defineModule } from "../../../src/module/build.ts";
 import type { ModuleDefinition } from "../../../src/module/definition.ts";
 import { RamaModule } from "../../../src/module/module.ts";
@@ -164,12 +170,18 @@ export class TestTasks implements StageContext {
   ): void {
     for (const row of select(this.root(pstate), this.session)) this.defer(stage, [...vars, row]);
   }
-  invokeQuery(stage: number, vars: unknown[], query: number | string, args: unknown[]): void {
+  invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void {
     const asked = new TestTasks(this.module, this.module.topologies[query as number]!, this.numTasks);
     for (const [key, value] of this.state) asked.state.set(key, value);
     this.defer(stage, [...vars, asked.query(args)[0]]);
   }
-  appendToDepot(stage: number, vars: unknown[], depot: number | string, record: unknown, level: AckLevelName): void {
+  appendToDepot(
+    stage: number,
+    vars: unknown[],
+    depot: number | MirrorPartition,
+    record: unknown,
+    level: AckLevelName,
+  ): void {
     this.appended.push([depot, record, level]);
     if (stage >= 0) this.defer(stage, vars);
   }

@@ -1,0 +1,142 @@
+// What a module does with objects of other modules, over the client library: reads of a chosen partition, invokes, appends to a chosen partition. One per engine;
+// the routes of all mirrored modules are known before the engine runs anything (`open`), so that the number of partitions can be told at once.
+import { RamaError } from "../base/errors.ts";
+import { taskOf } from "../base/hash.ts";
+import { decodeValue, encodeValue } from "../base/value-codec.ts";
+import type { AckLevelName, MirrorAccess, MirrorPartition, RemotePath } from "../dataflow/compiled.ts";
+import type { MirrorDefinition } from "../module/definition.ts";
+import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
+import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
+import type { AppendWaiter } from "./append-batch.ts";
+import { call } from "./call.ts";
+import type { ClientCore } from "./client-core.ts";
+import type { RouteTable } from "./routing.ts";
+
+/** How long an engine waits at its start for the routes of the modules that it mirrors. */
+const routesTimeoutMs = 60_000;
+
+const scratch = new FrameWriter(256);
+const noArgs = new Uint8Array(0);
+
+export class Mirrors implements MirrorAccess {
+  readonly #core: ClientCore;
+  readonly #mirrors: readonly MirrorDefinition[];
+  /** By mirror: partitions of a shuffled round robin that are left. */
+  readonly #shuffled: number[][] = [];
+
+  constructor(core: ClientCore, mirrors: readonly MirrorDefinition[]) {
+    this.#core = core;
+    this.#mirrors = mirrors;
+  }
+
+  /** MODULE_NOT_FOUND, UNKNOWN_OBJECT, PRIVATE_PSTATE; TIMEOUT when the routes cannot be had. */
+  async open(): Promise<void> {
+    for (const mirror of this.#mirrors) {
+      const table = await this.#core.context.routing.within(mirror.module, routesTimeoutMs);
+      if (mirror.kind === "query") table.query(mirror.object);
+      else isGlobal(table, mirror);
+    }
+  }
+
+  named(name: string): MirrorDefinition {
+    return this.#mirrors.find((mirror) => mirror.name === name)!;
+  }
+
+  partitions(mirror: number): number {
+    const definition = this.#mirrors[mirror]!;
+    const table = this.#core.context.routing.cached(definition.module);
+    if (table !== undefined) return isGlobal(table, definition) ? 1 : table.numTasks;
+    this.#core.context.env.spawn(`routes of ${definition.module}`, async () => {
+      await this.#core.context.routing.get(definition.module).catch(() => undefined);
+    });
+    throw new RamaError("MODULE_NOT_RUNNING", `the routes of ${definition.module} are not known at present`, {
+      module: definition.module,
+    });
+  }
+
+  shuffled(mirror: number): number {
+    let left = this.#shuffled[mirror];
+    if (left === undefined || left.length === 0) {
+      left = Array.from({ length: this.partitions(mirror) }, (_, partition) => partition);
+      const { env } = this.#core.context;
+      for (let i = left.length - 1; i > 0; i--) {
+        const j = Math.floor(env.random() * (i + 1));
+        [left[i], left[j]] = [left[j]!, left[i]!];
+      }
+      this.#shuffled[mirror] = left;
+    }
+    return left.pop()!;
+  }
+
+  async partitionOfKey(mirror: number, key: unknown): Promise<number> {
+    const { module, object } = this.#mirrors[mirror]!;
+    const { context } = this.#core;
+    const timeoutMs = this.#readTimeoutMs;
+    const table = await context.routing.within(module, timeoutMs);
+    const pstate = table.pstate(object);
+    if (pstate.global) return 0;
+    if (!pstate.ownPartitioner) return taskOf(key, table.numTasks);
+    const encoded = encodeValue(key, context.classes);
+    return call(context, {
+      moduleName: module,
+      what: `the partition of a key of ${object}`,
+      timeoutMs,
+      repeatable: true,
+      task: () => 0,
+      send: (routes, _task, connection, request) =>
+        connection.send(encodeChooseTask(scratch, { pstate: routes.pstate(object).index, request, key: encoded })),
+      read: (frame, at) => new FrameReader(frame, at).u32(),
+    });
+  }
+
+  async select(mirror: number, partition: number, path: RemotePath, args: readonly unknown[]): Promise<unknown> {
+    const { module, object } = this.#mirrors[mirror]!;
+    const { context } = this.#core;
+    const encoded = args.length === 0 ? noArgs : encodeValue(args, context.classes);
+    return call(context, {
+      moduleName: module,
+      what: `a read of ${object}`,
+      timeoutMs: this.#readTimeoutMs,
+      repeatable: true,
+      task: () => partition,
+      send: (table, task, connection, request) =>
+        connection.send(
+          encodeSelect(scratch, {
+            one: path.one,
+            pstate: table.pstate(object).index,
+            task,
+            request,
+            path: connection.pathNumber(`mirror ${path.key}`, () => path.shape),
+            args: encoded,
+          }),
+        ),
+      read: (frame, at) => decodeValue(frame, at, frame.length, context.classes),
+    });
+  }
+
+  async invoke(mirror: number, args: readonly unknown[]): Promise<unknown> {
+    const { module, object } = this.#mirrors[mirror]!;
+    return this.#core.query(module, object).invoke(...args);
+  }
+
+  /** Appends an encoded record; resolves when the level is reached, with "none" at once. What topologies there return goes nowhere. */
+  async append({ mirror, partition }: MirrorPartition, record: Uint8Array, level: AckLevelName): Promise<void> {
+    const { module, object } = this.#mirrors[mirror]!;
+    const { context } = this.#core;
+    await context.routing.within(module, context.config.get<number>("foreign.depot.operation.timeout.millis"));
+    const appender = this.#core.appender(module, object);
+    await new Promise<void>((resolve, reject) => {
+      const waiter: AppendWaiter = { appended: () => resolve(), notAppended: (_tag, error) => reject(error) };
+      appender.addTo(partition, record, level, waiter, 0);
+      if (level === "none") resolve();
+    });
+  }
+
+  get #readTimeoutMs(): number {
+    return this.#core.context.config.get("foreign.pstate.operation.timeout.millis");
+  }
+}
+
+function isGlobal(table: RouteTable, mirror: MirrorDefinition): boolean {
+  return mirror.kind === "depot" ? table.depot(mirror.object).global : table.pstate(mirror.object).global;
+}
