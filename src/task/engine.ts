@@ -2,14 +2,8 @@
 // engines - and becomes a job of the turn (commit-loop.ts). What topologies do with it is theirs (topology-runtime.ts).
 import { Mirrors } from "../client/mirrors.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
-import type { AckLevelName } from "../dataflow/compiled.ts";
-import type { DepotPartition } from "../depot/partition.ts";
-import { type PathRoot, ReadSession } from "../paths/indexed.ts";
-import { AppendWait } from "./append-wait.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import type {
-  AppendReply,
-  AppendToken,
   EngineAppend,
   EngineInvoke,
   EngineOptions,
@@ -17,50 +11,38 @@ import type {
   EngineSelect,
   EngineStatus,
 } from "./engine-api.ts";
+import { EngineAppends } from "./engine-appends.ts";
+import { EngineCore } from "./engine-core.ts";
+import { EngineReads } from "./engine-reads.ts";
+import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
-import { HeldAppends } from "./held-appends.ts";
 import { OptionView } from "./option-view.ts";
-import { type EngineWatch, ProxyHub, type Subscription } from "./proxies.ts";
+import type { EngineWatch, Subscription } from "./proxies.ts";
 import { QueryCalls } from "./query-calls.ts";
-import { clientJobs, type JobCategory, lowLatencyJobs, RunQueue } from "./run-queue.ts";
+import { type JobCategory, RunQueue } from "./run-queue.ts";
 import type { ContextHost } from "./stage-context.ts";
 import { StuckNote } from "./stuck-note.ts";
-import type { Task } from "./task.ts";
 import { TaskGlobals } from "./task-globals.ts";
 import type { TaskGroup } from "./task-group.ts";
 import type { QueryRuntime, RuntimeFactories, RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
 import { TURN } from "../replication/entry.ts";
 import { TurnEntry, turnEnds, turnGoesOn } from "./turn-entry.ts";
 
-const nothing = (): void => {};
-
 export class Engine implements EventReceiver {
   readonly recovered: EngineRecovery;
   readonly #options: EngineOptions;
-  readonly #view: OptionView;
   readonly #store: EngineStore;
-  readonly #loop: CommitLoop;
   readonly #queue: RunQueue;
   readonly #sender: EventSender;
   readonly #host: RuntimeHost;
-  readonly #tasks: (Task | undefined)[] = [];
-  readonly #groups: readonly TaskGroup[];
-  readonly #groupOf: (TaskGroup | undefined)[] = [];
-  readonly #runtimes: TopologyRuntime[] = [];
-  /** By depot index. */
-  readonly #subscribers: TopologyRuntime[][] = [];
-  readonly #held: HeldAppends;
+  readonly #core: EngineCore;
+  readonly #appends: EngineAppends;
+  readonly #reads: EngineReads;
   readonly #calls: QueryCalls;
   readonly #globals: TaskGlobals;
-  readonly #proxies: ProxyHub;
-  readonly #session = new ReadSession();
-  readonly #externals = new Map<number, PathRoot>();
   /** Indexes of topologies. */
   readonly #quarantined = new Set<number>();
-  #refusal: RamaError | null = null;
-  #failed: RamaError | null = null;
-  #closing = false;
 
   /** `runtimes` comes from `topology/open-engine.ts`, which is what roles call. */
   static async open(options: EngineOptions, runtimes: RuntimeFactories): Promise<Engine> {
@@ -69,7 +51,7 @@ export class Engine implements EventReceiver {
     const store = await openEngineStore(options);
     try {
       const engine = new Engine(options, store, runtimes, mirrors);
-      await store.recover(engine.#runtimes);
+      await store.recover(engine.#core.runtimes);
       await engine.#start();
       await store.retireRemoved();
       store.deleteRemoved();
@@ -90,17 +72,11 @@ export class Engine implements EventReceiver {
     this.#options = options;
     this.recovered = { entries: 0, tornBytes: 0, ms: 0 };
     this.#store = store;
-    this.#view = new OptionView(options.options);
     this.#queue = new RunQueue();
     const note = new StuckNote(options.stuckNote);
-    this.#groups = store.groups;
-    for (const group of this.#groups) {
-      for (const task of group.tasks) {
-        this.#tasks[task.id] = task;
-        this.#groupOf[task.id] = group;
-      }
-    }
-    this.#loop = new CommitLoop({
+    const core = new EngineCore(options, new OptionView(options.options), store.groups);
+    this.#core = core;
+    core.loop = new CommitLoop({
       env: options.env,
       log: store.log,
       queue: this.#queue,
@@ -112,14 +88,14 @@ export class Engine implements EventReceiver {
     });
     store.log.onFailed = (error) => this.#break(error);
     this.#sender = new EventSender((task, frame) => options.router.send(task, frame), options.classes);
-    this.#held = new HeldAppends(options.env, () => this.#view.number("replication.depot.append.timeout.millis"));
-    this.#calls = new QueryCalls(options.env, () => this.#view.number("topology.query.timeout.millis"));
+    this.#appends = new EngineAppends(core);
+    this.#reads = new EngineReads(core, this.#queue);
+    this.#calls = new QueryCalls(options.env, () => this.#core.view.number("topology.query.timeout.millis"));
     this.#globals = this.#makeGlobals();
-    this.#proxies = this.#makeProxies();
     this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
-    this.#view.follow(() => {
-      const shares = this.#view.get("worker.event.category.proportions");
+    this.#core.view.follow(() => {
+      const shares = this.#core.view.get("worker.event.category.proportions");
       if (shares !== null && typeof shares === "object")
         this.#queue.setShares(shares as Partial<Record<JobCategory, number>>);
     });
@@ -142,18 +118,19 @@ export class Engine implements EventReceiver {
     return {
       env,
       module,
-      options: this.#view,
-      loop: this.#loop,
+      options: this.#core.view,
+      loop: this.#core.loop,
       sender: this.#sender,
       context,
       classes,
       manualTicks: this.#options.manualTicks ?? false,
-      groups: this.#groups,
+      groups: this.#core.groups,
       mirrors,
-      taskAt: (id) => this.#tasks[id],
-      groupOf: (task) => this.#groupOf[task.id]!,
+      taskAt: (id) => this.#core.tasks[id],
+      groupOf: (task) => this.#core.groupOf[task.id]!,
       invoke: (invoke, fromTask) => this.#invoke(invoke, fromTask),
-      appendRecord: (task, depot, record, level, reply) => this.#appendRecord(task, depot, record, level, reply),
+      appendRecord: (task, depot, record, level, reply) =>
+        this.#appends.appendRecord(task, depot, record, level, reply),
       nameId: (name) => this.#store.names.idOf(name),
     };
   }
@@ -164,10 +141,10 @@ export class Engine implements EventReceiver {
       env,
       definition: module.definition,
       info,
-      tasksOfGroup: (group) => this.#groups.find((each) => each.id === group)!.tasks.map((task) => task.id),
+      tasksOfGroup: (group) => this.#core.groups.find((each) => each.id === group)!.tasks.map((task) => task.id),
       clusterRetriever,
       replicaId: instanceTag,
-      onThread: (fn) => this.#job(fn),
+      onThread: (fn) => this.#core.job(fn),
     });
   }
 
@@ -180,254 +157,47 @@ export class Engine implements EventReceiver {
           topology: topology.name,
         });
       }
-      this.#runtimes.push(make(this.#host, topology));
+      this.#core.runtimes.push(make(this.#host, topology));
     }
     for (const { index } of module.definition.depots) {
-      this.#subscribers[index] = this.#runtimes.filter((runtime) => runtime.subscribed.has(index));
+      this.#core.subscribers[index] = this.#core.runtimes.filter((runtime) => runtime.subscribed.has(index));
     }
   }
 
   async #start(): Promise<void> {
-    for (const group of this.#groups) for (const task of group.tasks) await this.#globals.prepare(task);
+    for (const group of this.#core.groups) for (const task of group.tasks) await this.#globals.prepare(task);
     await this.#store.names.save();
-    this.#store.startFlushing(this.#runtimes, (error) => this.#break(error));
+    this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
-    for (const runtime of this.#runtimes) runtime.start();
+    for (const runtime of this.#core.runtimes) runtime.start();
     // Where new sources begin is durable before anyone can append.
-    this.#loop.wake();
+    this.#core.loop.wake();
     await this.drained();
   }
 
-  // ---- appends
+  // ---- appends and reads
 
   append(append: EngineAppend): void {
-    const error = this.#failed ?? this.#refusal ?? this.#appendError(append.depot, append.task);
-    if (error !== null) {
-      append.reply(error, -1, null, null);
-      return;
-    }
-    this.#loop.push(clientJobs, { run: () => this.#take(append) }, 1);
-    if (append.level === "none") append.reply(null, -1, null, null);
+    this.#appends.append(append);
   }
-
-  #appendError(depot: number, task: number): RamaError | null {
-    const definition = this.#options.module.definition.depots[depot];
-    if (definition === undefined) return new RamaError("UNKNOWN_OBJECT", `the module has no depot ${depot}`, { depot });
-    if (this.#closing) return new RamaError("MOVED", "this engine is closing", { task });
-    const { name } = definition;
-    if (definition.tickMs !== undefined || definition.partitioning.kind === "disallow") {
-      return new RamaError("NOT_APPENDABLE", `${name} takes no appends from clients`, { depot: name });
-    }
-    return this.#partitionError(name, task, (found) => found.depots[depot]);
-  }
-
-  #partitionError(name: string, task: number, find: (task: Task) => unknown): RamaError | null {
-    const found = this.#tasks[task];
-    if (found === undefined) {
-      if (task >= 0 && task < this.#options.info.numTasks)
-        return new RamaError("MOVED", `task ${task} is not here`, { task });
-      return new RamaError("BAD_PARTITION", `${name} has no partition ${task}`, { object: name, task });
-    }
-    return find(found) === undefined
-      ? new RamaError("BAD_PARTITION", `${name} has no partition ${task}`, { object: name, task })
-      : null;
-  }
-
-  #take(append: EngineAppend): undefined {
-    const { depot, task } = append;
-    if (!this.#held.has(depot, task) && this.#mayStore(append)) this.#storeAppend(append);
-    else this.#held.hold(append);
-    return undefined;
-  }
-
-  readonly #mayStore = (append: EngineAppend): boolean => {
-    if (append.level !== "ack") return true;
-    const task = this.#tasks[append.task]!;
-    return !this.#subscribers[append.depot]!.some((runtime) => runtime.full(task, append.depot));
-  };
-
-  readonly #storeAppend = (append: EngineAppend): void => {
-    const { depot, task, token, records, count, level, reply } = append;
-    this.#storeRecords(this.#tasks[task]!, depot, records, count, token, level, level === "none" ? nothing : reply);
-  };
-
-  #appendRecord(task: Task, depot: number, record: Uint8Array, level: AckLevelName, reply: AppendReply): void {
-    const { name } = this.#options.module.definition.depots[depot]!;
-    const missing = this.#partitionError(name, task.id, (found) => found.depots[depot]);
-    if (missing !== null) {
-      reply(missing, -1, null, null);
-      return;
-    }
-    const bytes = new Uint8Array(4 + record.length);
-    new DataView(bytes.buffer).setUint32(0, record.length, true);
-    bytes.set(record, 4);
-    this.#storeRecords(task, depot, bytes, 1, null, level, reply);
-  }
-
-  #storeRecords(
-    task: Task,
-    depot: number,
-    bytes: Uint8Array,
-    count: number,
-    token: AppendToken | null,
-    level: AckLevelName,
-    reply: AppendReply,
-  ): void {
-    const subscribers = this.#subscribers[depot]!;
-    const { replog } = this.#groupOf[task.id]!;
-    let stored: { offset: number; duplicate: boolean };
-    try {
-      stored = task.depots[depot]!.append(replog, bytes, count, token, this.#options.env.now(), nothing);
-    } catch (error) {
-      if (!(error instanceof RamaError)) throw error;
-      reply(error, -1, null, null);
-      return;
-    }
-    const { offset, duplicate } = stored;
-    const wait = level === "ack" ? this.#waitFor(depot, count, offset, reply) : undefined;
-    if (!duplicate) {
-      this.#options.events?.appended(this.#options.module.definition.depots[depot]!.name, task.id, offset, count);
-      for (let i = 0; i < subscribers.length; i++)
-        subscribers[i]!.appended({ depot, task, offset, bytes, count, wait });
-    } else if (wait !== undefined) {
-      for (const runtime of subscribers)
-        for (let i = 0; i < count; i++) runtime.attach(task, depot, offset + i, i, wait);
-    }
-    if (wait === undefined && reply !== nothing) this.#loop.after(() => reply(null, offset, null, null), 1);
-  }
-
-  #waitFor(depot: number, count: number, offset: number, reply: AppendReply): AppendWait | undefined {
-    let sources = 0;
-    for (const runtime of this.#subscribers[depot]!) sources += runtime.sourceCount(depot);
-    if (sources === 0) return undefined;
-    const wait = new AppendWait(count, sources, reply, this.#afterTurn);
-    wait.offset = offset;
-    return wait;
-  }
-
-  readonly #afterTurn = (hook: () => void, replies: number): void => this.#loop.after(hook, replies);
-
-  // ---- reads
 
   partitionInfo(depot: number, task: number): { startOffset: number; endOffset: number } {
-    const { startOffset, endOffset } = this.#depotPartition(depot, task);
-    return { startOffset, endOffset };
+    return this.#reads.partitionInfo(depot, task);
   }
 
   /** Records of [from, to), encoded; as many as one answer should hold. OFFSET_OUT_OF_RANGE. */
   readDepot(depot: number, task: number, from: number, to: number): Uint8Array[] {
-    const views = this.#depotPartition(depot, task).read(from, to, 16 * 1024 * 1024);
-    return views.map(({ bytes, start, end }) => bytes.subarray(start, end));
-  }
-
-  #depotPartition(depot: number, task: number): DepotPartition {
-    const definition = this.#options.module.definition.depots[depot];
-    if (definition === undefined) throw new RamaError("UNKNOWN_OBJECT", `the module has no depot ${depot}`, { depot });
-    const error = this.#partitionError(definition.name, task, (found) => found.depots[depot]);
-    if (error !== null) throw error;
-    return this.#tasks[task]!.depots[depot]!;
+    return this.#reads.readDepot(depot, task, from, to);
   }
 
   /** At once when nothing waits; in the clients' share of the thread otherwise. */
   select(select: EngineSelect): void {
-    if (!this.#loop.running && this.#queue.length === 0) this.#selectNow(select);
-    else {
-      this.#loop.push(clientJobs, {
-        run: () => {
-          this.#selectNow(select);
-          return undefined;
-        },
-      });
-    }
+    this.#reads.select(select);
   }
-
-  #selectNow(select: EngineSelect): void {
-    const definition = this.#options.module.definition.pstates[select.pstate];
-    const error =
-      definition === undefined
-        ? new RamaError("UNKNOWN_OBJECT", `the module has no PState ${select.pstate}`, { pstate: select.pstate })
-        : this.#partitionError(definition.name, select.task, (found) => found.pstates[select.pstate]);
-    if (error !== null) {
-      select.reply(error, []);
-      return;
-    }
-    let rows: unknown[];
-    try {
-      rows = select.select(this.#external(select.pstate, select.task), this.#session);
-    } catch (thrown) {
-      if (!this.#session.missed) {
-        select.reply(readError(thrown, definition!.name), []);
-        return;
-      }
-      rows = [];
-    }
-    if (!this.#session.missed) select.reply(null, rows);
-    else {
-      const loading = this.#session.load();
-      this.#options.env.spawn("select", () => this.#selectLater(select, definition!.name, loading));
-    }
-  }
-
-  #external(pstate: number, task: number): PathRoot {
-    const key = pstate * 65536 + task;
-    let root = this.#externals.get(key);
-    if (root === undefined) {
-      root = this.#tasks[task]!.pstates[pstate]!.external(this.#session);
-      this.#externals.set(key, root);
-    }
-    return root;
-  }
-
-  // ---- proxies
 
   /** Tells the sink what the path navigates to, then each change of it, until the subscription is closed. */
   watch(watch: EngineWatch): Subscription {
-    return this.#proxies.open(watch);
-  }
-
-  #makeProxies(): ProxyHub {
-    const { definition } = this.#options.module;
-    return new ProxyHub({
-      env: this.#options.env,
-      partition: (pstate, task) => {
-        const name = definition.pstates[pstate]?.name ?? `PState ${pstate}`;
-        return (
-          this.#partitionError(name, task, (found) => found.pstates[pstate]) ?? this.#tasks[task]!.pstates[pstate]!
-        );
-      },
-      select: (select) => this.select(select),
-      selectNow: (select) => this.#selectNow(select),
-      push: (job) => {
-        this.#loop.push(clientJobs, {
-          run: () => {
-            job();
-            return undefined;
-          },
-        });
-      },
-      limit: () => this.#view.number("pstate.proxy.limit"),
-      queueLimit: (pstate) => this.#view.number("pstate.reactivity.queue.limit", definition.pstates[pstate]!.name),
-    });
-  }
-
-  async #selectLater(select: EngineSelect, name: string, loading: Promise<void>): Promise<void> {
-    const session = new ReadSession();
-    const root = this.#tasks[select.task]!.pstates[select.pstate]!.external(session);
-    try {
-      await loading;
-      for (;;) {
-        let rows: unknown[] = [];
-        try {
-          rows = select.select(root, session);
-        } catch (thrown) {
-          if (!session.missed) throw thrown;
-        }
-        if (!session.missed) return select.reply(null, rows);
-        await session.load();
-      }
-    } catch (error) {
-      select.reply(readError(error, name), []);
-    }
+    return this.#reads.watch(watch);
   }
 
   // ---- queries
@@ -437,10 +207,10 @@ export class Engine implements EventReceiver {
   }
 
   #invoke(invoke: EngineInvoke, fromTask: number | undefined): void {
-    const runtime = this.#runtimes[invoke.query];
-    const local = fromTask ?? this.#groups[0]!.tasks[0]!.id;
+    const runtime = this.#core.runtimes[invoke.query];
+    const local = fromTask ?? this.#core.groups[0]!.tasks[0]!.id;
     const tasks = this.#options.info.numTasks;
-    let error = this.#failed;
+    let error = this.#core.failed;
     if (runtime?.topology.kind !== "query") {
       error = new RamaError("UNKNOWN_OBJECT", `the module has no query ${invoke.query}`, { query: invoke.query });
     }
@@ -449,14 +219,14 @@ export class Engine implements EventReceiver {
       return;
     }
     const start = invoke.task ?? this.#calls.startTask(runtime!.topology, invoke.args, tasks, local);
-    const task = this.#tasks[start];
+    const task = this.#core.tasks[start];
     if (task !== undefined) (runtime as QueryRuntime).invokeHere(task, invoke.args, invoke.reply);
     else if (!(start >= 0 && start < tasks)) {
       invoke.reply(new RamaError("BAD_PARTITION", `there is no task ${start}`, { task: start }), undefined);
     } else {
       const call = this.#calls.add(invoke.reply);
       this.#sender.call(invoke.query, start, local, call, invoke.args);
-      this.#loop.wake();
+      this.#core.loop.wake();
     }
   }
 
@@ -464,21 +234,21 @@ export class Engine implements EventReceiver {
 
   /** Events from another engine, addressed to `task` of this one. BAD_FRAME. */
   deliver(task: number, frame: Uint8Array): void {
-    if (this.#failed !== null || this.#tasks[task] === undefined) return;
-    this.#job(() => receiveEvents(task, frame, this.#options.classes, this));
+    if (this.#core.failed !== null || this.#core.tasks[task] === undefined) return;
+    this.#core.job(() => receiveEvents(task, frame, this.#options.classes, this));
   }
 
   event(topology: number, arrived: ArrivedEvent): void {
-    if (this.#tasks[arrived.task] === undefined || this.#quarantined.has(topology)) return;
-    this.#runtimes[topology]?.event(arrived);
+    if (this.#core.tasks[arrived.task] === undefined || this.#quarantined.has(topology)) return;
+    this.#core.runtimes[topology]?.event(arrived);
   }
 
   ack(topology: number, task: number, tree: number, answer: number, returns: unknown[]): void {
-    this.#runtimes[topology]?.ack(task, tree, answer, returns);
+    this.#core.runtimes[topology]?.ack(task, tree, answer, returns);
   }
 
   failure(topology: number, task: number, tree: number, error: RamaError): void {
-    this.#runtimes[topology]?.failure(task, tree, error);
+    this.#core.runtimes[topology]?.failure(task, tree, error);
   }
 
   call(query: number, task: number, callerTask: number, call: number, args: unknown[]): void {
@@ -495,7 +265,7 @@ export class Engine implements EventReceiver {
       if (!(unsendable instanceof RamaError)) throw unsendable;
       this.#sender.result(callerTask, call, unsendable, undefined);
     }
-    this.#loop.wake();
+    this.#core.loop.wake();
   }
 
   result(call: number, error: RamaError | null, value: unknown): void {
@@ -503,23 +273,14 @@ export class Engine implements EventReceiver {
   }
 
   forget(topology: number, ref: TreeRef): void {
-    this.#runtimes[topology]?.forget(ref);
+    this.#core.runtimes[topology]?.forget(ref);
   }
 
   /** The connection to another engine broke, or it began anew: records with events elsewhere run again soon instead of at their timeout. */
   peerLost(): void {
-    if (this.#failed !== null || this.#closing) return;
-    this.#job(() => {
-      for (const runtime of this.#runtimes) runtime.peerLost?.();
-    });
-  }
-
-  #job(fn: () => void): void {
-    this.#loop.push(lowLatencyJobs, {
-      run: () => {
-        fn();
-        return undefined;
-      },
+    if (this.#core.failed !== null || this.#core.closing) return;
+    this.#core.job(() => {
+      for (const runtime of this.#core.runtimes) runtime.peerLost?.();
     });
   }
 
@@ -527,10 +288,10 @@ export class Engine implements EventReceiver {
 
   /** One entry per group that changed; the last one of them makes the turn count. */
   #seal(): void {
-    if (!this.#groups.some((group) => group.hasChanges)) return;
-    for (const group of this.#groups) group.prepare();
+    if (!this.#core.groups.some((group) => group.hasChanges)) return;
+    for (const group of this.#core.groups) group.prepare();
     const sealed: { group: TaskGroup; entry: TurnEntry }[] = [];
-    for (const group of this.#groups) {
+    for (const group of this.#core.groups) {
       const entry = new TurnEntry();
       for (const sealer of group.takeChanged()) sealer.seal(entry);
       if (!entry.empty) sealed.push({ group, entry });
@@ -546,26 +307,26 @@ export class Engine implements EventReceiver {
   }
 
   #durable(upTo: number): void {
-    for (const group of this.#groups) group.replog.durableUpTo(upTo);
-    for (const runtime of this.#runtimes) runtime.applied();
-    if (!this.#held.empty) this.#job(() => this.#held.release(this.#mayStore, this.#storeAppend));
+    for (const group of this.#core.groups) group.replog.durableUpTo(upTo);
+    for (const runtime of this.#core.runtimes) runtime.applied();
+    this.#appends.applied();
   }
 
   // ---- life
 
   /** Resolves when nothing runs and all that was sealed is durable and applied. */
   async drained(): Promise<void> {
-    await new Promise<void>((resolve) => this.#loop.whenIdle(resolve));
-    if (this.#failed !== null) throw this.#failed;
+    await new Promise<void>((resolve) => this.#core.loop.whenIdle(resolve));
+    if (this.#core.failed !== null) throw this.#core.failed;
   }
 
   /** One tick of a tick depot: `done` when stream topologies have finished with it. */
   tick(depot: number, done: (error: RamaError | null) => void): void {
-    this.#job(() => {
-      let left = this.#subscribers[depot]!.length;
+    this.#core.job(() => {
+      let left = this.#core.subscribers[depot]!.length;
       if (left === 0) done(null);
       let first: RamaError | null = null;
-      for (const runtime of this.#subscribers[depot]!) {
+      for (const runtime of this.#core.subscribers[depot]!) {
         runtime.tick(depot, (error) => {
           first ??= error;
           if (--left === 0) done(first);
@@ -585,14 +346,14 @@ export class Engine implements EventReceiver {
   }
 
   #quarantine(name: string): void {
-    const runtime = this.#runtimes.find(({ topology }) => topology.name === name);
+    const runtime = this.#core.runtimes.find(({ topology }) => topology.name === name);
     if (runtime === undefined || runtime.topology.kind === "query") return;
     this.#quarantined.add(runtime.topology.index);
     runtime.pause();
   }
 
   #named(name: string): TopologyRuntime {
-    const found = this.#runtimes.find((runtime) => runtime.topology.name === name);
+    const found = this.#core.runtimes.find((runtime) => runtime.topology.name === name);
     if (found === undefined)
       throw new RamaError("UNKNOWN_OBJECT", `the module has no topology ${name}`, { topology: name });
     return found;
@@ -600,102 +361,64 @@ export class Engine implements EventReceiver {
 
   /** A dynamic option of the module, or of one of its objects. In effect at once. */
   setOption(name: string, value: unknown, object?: string): void {
-    this.#view.set(name, object, value);
+    this.#core.view.set(name, object, value);
   }
 
   /** Appends of clients are refused with this error until it is null again (a full disk); reads go on. */
   refuseAppends(error: RamaError | null): void {
-    this.#refusal = error;
+    this.#core.refusal = error;
   }
 
   status(): EngineStatus {
-    const { definition } = this.#options.module;
-    const depots = this.#groups.flatMap((group) =>
-      group.tasks.flatMap((task) =>
-        definition.depots.flatMap(({ name, index }) => {
-          const partition = task.depots[index];
-          if (partition === undefined) return [];
-          const { startOffset, endOffset, bytes } = partition;
-          return [{ name, task: task.id, startOffset, endOffset, bytes }];
-        }),
-      ),
-    );
-    return {
-      groups: this.#groups.map(({ id, replog }) => ({
-        group: id,
-        end: replog.end,
-        durable: replog.durable,
-        applied: replog.applied,
-      })),
-      depots,
-      pstates: definition.pstates.map(({ name }) => ({ name, entries: this.#entries(name) })),
-      topologies: this.#runtimes.map((runtime) => runtime.status()),
-      logBytes: this.#store.log.bytes,
-      failed: this.#failed?.message ?? null,
-    };
+    return statusOf(this.#core, this.#store);
   }
 
   /** Asks the files, too. */
-  async statusWithSizes(): Promise<EngineStatus> {
-    const status = this.status();
-    const pstates = status.pstates.map(async (pstate) => {
-      const id = this.#store.names.idOf(`pstate ${pstate.name}`);
-      let bytes = 0;
-      for (const group of this.#groups) bytes += await group.pstates.approximateBytes(id);
-      return { ...pstate, bytes };
-    });
-    return { ...status, pstates: await Promise.all(pstates) };
-  }
-
-  #entries(pstate: string): number {
-    let entries = 0;
-    for (const group of this.#groups) {
-      for (const each of group.pstates.status()) if (each.name === pstate) entries += each.entries;
-    }
-    return entries;
+  statusWithSizes(): Promise<EngineStatus> {
+    return statusWithSizes(this.#core, this.#store);
   }
 
   #break(error: unknown): void {
-    if (this.#failed !== null) return;
-    this.#failed =
+    if (this.#core.failed !== null) return;
+    this.#core.failed =
       error instanceof RamaError
         ? error
         : new RamaError("INTERNAL", `the engine stopped: ${messageOf(error)}`, {}, error);
-    this.#loop.stop();
+    this.#core.loop.stop();
     this.#options.env.log.error("engine stopped; nothing more is written", {
       engine: this.#options.instanceTag,
       error: messageOf(error),
     });
-    this.#held.rejectAll(this.#failed);
-    this.#options.onBroken?.(this.#failed);
+    this.#appends.rejectHeld(this.#core.failed);
+    this.#options.onBroken?.(this.#core.failed);
   }
 
   /** Drained, and no record that could run is left (those that wait for a retry, a promise or another engine may be). */
   async settled(): Promise<void> {
     do await this.drained();
-    while (this.#runtimes.some((runtime) => runtime.behind));
+    while (this.#core.runtimes.some((runtime) => runtime.behind));
   }
 
   /** Stops as a killed process does: nothing is ended, flushed or answered. For tests and simulation; a process is really killed. */
   abort(): void {
-    this.#failed ??= new RamaError("MODULE_NOT_RUNNING", "the engine was killed");
-    this.#closing = true;
-    this.#loop.stop();
-    for (const runtime of this.#runtimes) runtime.abort();
+    this.#core.failed ??= new RamaError("MODULE_NOT_RUNNING", "the engine was killed");
+    this.#core.closing = true;
+    this.#core.loop.stop();
+    for (const runtime of this.#core.runtimes) runtime.abort();
     this.#calls.abort();
     this.#store.abort();
   }
 
   /** No new work, what runs ends, everything is flushed. */
   async close(): Promise<void> {
-    if (this.#closing) return;
-    this.#closing = true;
-    this.#held.rejectAll(new RamaError("MOVED", "this engine is closing"));
-    for (const runtime of this.#runtimes) runtime.close();
+    if (this.#core.closing) return;
+    this.#core.closing = true;
+    this.#appends.rejectHeld(new RamaError("MOVED", "this engine is closing"));
+    for (const runtime of this.#core.runtimes) runtime.close();
     try {
-      if (this.#failed === null) await this.drained();
+      if (this.#core.failed === null) await this.drained();
     } finally {
-      this.#loop.stop();
+      this.#core.loop.stop();
       this.#calls.close();
       await this.#globals.close();
       await this.#store.close();
@@ -710,9 +433,4 @@ async function openMirrors({ client, module }: EngineOptions): Promise<Mirrors |
   const opened = new Mirrors(client, mirrors);
   await opened.open();
   return opened;
-}
-
-function readError(error: unknown, pstate: string): RamaError {
-  if (error instanceof RamaError) return error;
-  return new RamaError("USER_CODE_FAILED", `reading ${pstate}: ${messageOf(error)}`, { pstate }, error);
 }
