@@ -3,8 +3,9 @@
 // PATH: a segment of the log (….log), a depot segment (….depot), or a directory that holds such files. Reads only; a running worker is not disturbed.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { u32At } from "../src/base/bytes.ts";
 import { decodeValue } from "../src/base/value-codec.ts";
-import { type DepotAppend, decodeAppendEntry, lengthAt } from "../src/depot/append-entry.ts";
+import { type DepotAppend, decodeAppendEntry } from "../src/depot/append-entry.ts";
 import { BLOCK_HEADER_BYTES, DEPOT_HEADER_BYTES, depotSegmentOffset, headerOf } from "../src/depot/segments.ts";
 import { DEPOT_APPEND, entryKindNames } from "../src/replication/entry.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, scanSegment, segmentNumber } from "../src/storage/segment.ts";
@@ -28,7 +29,7 @@ function valueText(bytes: Uint8Array): string {
 function printRecords(bytes: Uint8Array, offset: number, count: number, indent: string): void {
   let at = 0;
   for (let i = 0; i < Math.min(count, recordsShown); i++) {
-    const end = at + 4 + lengthAt(bytes, at);
+    const end = at + 4 + u32At(bytes, at);
     print(`${indent}${offset + i}  ${valueText(bytes.subarray(at + 4, end))}`);
     at = end;
   }
@@ -78,7 +79,7 @@ function inspectDepot(path: string, bytes: Uint8Array): void {
     block !== undefined && block.next <= bytes.length;
     block = headerOf(bytes, at, at)
   ) {
-    const isWhole = Bun.hash.crc32(bytes.subarray(at + 8, block.next)) === lengthAt(bytes, at + 4);
+    const isWhole = Bun.hash.crc32(bytes.subarray(at + 8, block.next)) === u32At(bytes, at + 4);
     const { offset, count, appendMs } = block;
     const range = `offsets ${offset}–${offset + count - 1} at ${new Date(appendMs).toISOString()}`;
     print(`  byte ${at}: ${range}${isWhole ? "" : ": DAMAGED"}`);

@@ -1,4 +1,5 @@
 // An engine that keeps records in arrays, behind the real sessions of an engine port and the memory network: for tests of the client and of the wire.
+import { FrameWriter } from "../src/protocol/frame-fields.ts";
 import { systemEnv } from "../src/base/env-system.ts";
 import type { Env } from "../src/base/env.ts";
 import { RamaError } from "../src/base/errors.ts";
@@ -132,6 +133,7 @@ export class FakeCluster {
       }),
       pool: new ConnectionPool({ env: this.env, transport, release: "0.1.0", connectTimeoutMs: 500 }),
       classes: new ClassRegistry(),
+      scratch: new FrameWriter(256),
       config: configOf(settings, "test"),
       closed: false,
       proxies: new Set(),

@@ -52,3 +52,8 @@ const latin1Slice = (Buffer.prototype as unknown as { latin1Slice(from: number, 
 export function latin1Of(bytes: Uint8Array, from = 0, to = bytes.length): string {
   return latin1Slice.call(bytes as Buffer, from, to);
 }
+
+/** The little-endian u32 at `at`, which the caller knows to be there; without a DataView. */
+export function u32At(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}

@@ -4,6 +4,7 @@ import type { Env, Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
+import type { FrameWriter } from "../protocol/frame-fields.ts";
 import type { EngineConnection, PendingRequest } from "./connection.ts";
 import type { ConnectionPool } from "./connection-pool.ts";
 import { backOffMs, isRouteTrouble, type RouteTable, type Routing } from "./routing.ts";
@@ -14,6 +15,8 @@ export interface CallContext {
   readonly routing: Routing;
   readonly pool: ConnectionPool;
   readonly classes: ClassRegistry;
+  /** For frames that are sent before anything else is written. */
+  readonly scratch: FrameWriter;
   readonly config: Config;
   /** Those that are not closed yet. */
   readonly proxies: Set<{ close(): Promise<void> }>;

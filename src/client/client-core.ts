@@ -8,6 +8,7 @@ import type { CallContext } from "./call.ts";
 import { ConnectionPool } from "./connection-pool.ts";
 import { DepotClient } from "./depot.ts";
 import type { ModuleName } from "./module-name.ts";
+import { FrameWriter } from "../protocol/frame-fields.ts";
 import { moduleNameOf } from "../module/module-name.ts";
 import { PStateClient } from "./pstate.ts";
 import { QueryClient } from "./query.ts";
@@ -31,12 +32,14 @@ export class ClientCore {
 
   constructor(options: ClientCoreOptions) {
     const { env, transport, config, release } = options;
+    const classes = options.classes ?? new ClassRegistry();
     this.context = {
       env,
       config,
       routing: new Routing(env, options.fetchRoutes),
       pool: new ConnectionPool({ env, transport, release, connectTimeoutMs: 5_000 }),
-      classes: options.classes ?? new ClassRegistry(),
+      classes,
+      scratch: new FrameWriter(256, classes),
       proxies: new Set(),
       closed: false,
     };

@@ -1,9 +1,10 @@
 // One connection of a client to one engine port: hello, numbered requests in flight, answers to whom they belong. Frames go out in the order in which they are
 // sent; answers come in any order. Whatever ends the connection ends every request that is in flight with one error; who sent it decides whether to repeat.
+import { u32At } from "../base/bytes.ts";
 import type { Env, Timer } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Address, Connection, Transport } from "../net/transport.ts";
-import { type AppendResult, decodeAppendResult, lengthAt } from "../protocol/append.ts";
+import { type AppendResult, decodeAppendResult } from "../protocol/append.ts";
 import { decodeFailure } from "../protocol/failure.ts";
 import { badFrame, FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import { decodeGoodbye, decodeHelloOk } from "../protocol/hello.ts";
@@ -203,7 +204,7 @@ export class EngineConnection {
 
   #onAnswer(frame: Uint8Array): void {
     if (frame[0] === ANSWER && frame.length >= answerHeaderBytes) {
-      this.#take(lengthAt(frame, 1))?.onAnswer(frame, answerHeaderBytes);
+      this.#take(u32At(frame, 1))?.onAnswer(frame, answerHeaderBytes);
       return;
     }
     const reader = new FrameReader(frame);

@@ -5,7 +5,7 @@ import { taskOf } from "../base/hash.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import type { AckLevelName, MirrorAccess, MirrorPartition, RemotePath } from "../dataflow/compiled.ts";
 import type { MirrorDefinition } from "../module/definition.ts";
-import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
+import { FrameReader } from "../protocol/frame-fields.ts";
 import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
 import type { AppendWaiter } from "./append-batch.ts";
 import { call } from "./call.ts";
@@ -14,9 +14,6 @@ import type { RouteTable } from "./routing.ts";
 
 /** How long an engine waits at its start for the routes of the modules that it mirrors. */
 const routesTimeoutMs = 60_000;
-
-const scratch = new FrameWriter(256);
-const noArgs = new Uint8Array(0);
 
 export class Mirrors implements MirrorAccess {
   readonly #core: ClientCore;
@@ -84,7 +81,9 @@ export class Mirrors implements MirrorAccess {
       repeatable: true,
       task: () => 0,
       send: (routes, _task, connection, request) =>
-        connection.send(encodeChooseTask(scratch, { pstate: routes.pstate(object).index, request, key: encoded })),
+        connection.send(
+          encodeChooseTask(context.scratch, { pstate: routes.pstate(object).index, request, key: encoded }),
+        ),
       read: (frame, at) => new FrameReader(frame, at).u32(),
     });
   }
@@ -92,7 +91,6 @@ export class Mirrors implements MirrorAccess {
   async select(mirror: number, partition: number, path: RemotePath, args: readonly unknown[]): Promise<unknown> {
     const { module, object } = this.#mirrors[mirror]!;
     const { context } = this.#core;
-    const encoded = args.length === 0 ? noArgs : encodeValue(args, context.classes);
     return call(context, {
       moduleName: module,
       what: `a read of ${object}`,
@@ -101,14 +99,17 @@ export class Mirrors implements MirrorAccess {
       task: () => partition,
       send: (table, task, connection, request) =>
         connection.send(
-          encodeSelect(scratch, {
-            one: path.one,
-            pstate: table.pstate(object).index,
-            task,
-            request,
-            path: connection.pathNumber(`mirror ${path.key}`, () => path.shape),
-            args: encoded,
-          }),
+          encodeSelect(
+            context.scratch,
+            {
+              one: path.one,
+              pstate: table.pstate(object).index,
+              task,
+              request,
+              path: connection.pathNumber(`mirror ${path.key}`, () => path.shape),
+            },
+            args,
+          ),
         ),
       read: (frame, at) => decodeValue(frame, at, frame.length, context.classes),
     });

@@ -13,8 +13,18 @@ export interface PathShape {
 }
 
 export function shapeOfPath(steps: Steps): PathShape {
+  const lone = steps.length === 1 ? loneKey(steps[0]!) : undefined;
+  if (lone !== undefined) return lone;
   const args: unknown[] = [];
   return { key: stepsKey(steps, args), args };
+}
+
+/** `Path.key(x)`, the most frequent path by far, is spared the walk; its key is one text for all, which is found faster than one made anew. */
+function loneKey(step: Step): PathShape | undefined {
+  if (step.nav !== "key" || step.args.length !== 1) return undefined;
+  const arg = step.args[0]!;
+  if (arg.kind !== "const" || (typeof arg.value !== "string" && typeof arg.value !== "number")) return undefined;
+  return { key: "key_;", args: [arg.value] };
 }
 
 function stepsKey(steps: Steps, args: unknown[]): string {

@@ -5,7 +5,7 @@ import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import { Path } from "../paths/path.ts";
 import { encodePath, leadingKey } from "../paths/path-codec.ts";
 import type { Steps } from "../paths/spec.ts";
-import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
+import { FrameReader } from "../protocol/frame-fields.ts";
 import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
 import type { PStateRoute } from "../protocol/routes.ts";
 import { type CallContext, type CallPlan, call } from "./call.ts";
@@ -15,7 +15,6 @@ import { type PathShape, shapeOfPath } from "./path-shape.ts";
 import { openProxy, type ProxyCallback, type ProxyState } from "./proxy.ts";
 import type { RouteTable } from "./routing.ts";
 
-const scratch = new FrameWriter(256);
 /** Stands for "no partitioning key was given"; null is a key. */
 const noKey = Symbol("no key");
 
@@ -118,7 +117,7 @@ export class PStateClient<T = any> {
   #startKnown<R>(select: Select<R>, table: RouteTable): Promise<R> {
     let pstate: PStateRoute;
     try {
-      pstate = table.pstate(this.#name);
+      pstate = select.route(table);
     } catch (error) {
       const fresh = this.#context.routing.recheck(this.#moduleName, table, error);
       return fresh.then((known) => this.#startKnown(select, known));
@@ -139,7 +138,9 @@ export class PStateClient<T = any> {
       repeatable: true,
       task: () => 0,
       send: (table, _task, connection, request) =>
-        connection.send(encodeChooseTask(scratch, { pstate: table.pstate(pstate.name).index, request, key })),
+        connection.send(
+          encodeChooseTask(this.#context.scratch, { pstate: table.pstate(pstate.name).index, request, key }),
+        ),
       read: (frame, at) => new FrameReader(frame, at).u32(),
     });
   }
@@ -160,6 +161,8 @@ class Select<R> implements CallPlan<R> {
   readonly #shape: PathShape;
   readonly #key: unknown;
   readonly #one: boolean;
+  #table: RouteTable | undefined;
+  #route: PStateRoute | undefined;
 
   constructor(
     context: CallContext,
@@ -186,9 +189,17 @@ class Select<R> implements CallPlan<R> {
 
   task(table: RouteTable): number {
     if (this.chosenTask >= 0) return this.chosenTask;
-    const pstate = table.pstate(this.#name);
-    if (pstate.global || table.numTasks === 1) return 0;
+    if (table.numTasks === 1 || this.route(table).global) return 0;
     return taskOf(this.requiredKey(), table.numTasks);
+  }
+
+  /** The PState in the table, looked up once. */
+  route(table: RouteTable): PStateRoute {
+    if (this.#route === undefined || this.#table !== table) {
+      this.#route = table.pstate(this.#name);
+      this.#table = table;
+    }
+    return this.#route;
   }
 
   requiredKey(): unknown {
@@ -203,25 +214,14 @@ class Select<R> implements CallPlan<R> {
   send(table: RouteTable, task: number, connection: EngineConnection, request: number): void {
     const { key, args } = this.#shape;
     const path = connection.pathNumber(key, () => encodePath(this.#steps).shape);
-    const pstate = table.pstate(this.#name).index;
-    connection.send(
-      encodeSelect(scratch, {
-        one: this.#one,
-        pstate,
-        task,
-        request,
-        path,
-        args: args.length === 0 ? noArgs : encodeValue(args, this.#context.classes),
-      }),
-    );
+    const pstate = this.route(table).index;
+    connection.send(encodeSelect(this.#context.scratch, { one: this.#one, pstate, task, request, path }, args));
   }
 
   read(frame: Uint8Array, at: number): R {
     return decodeValue(frame, at, frame.length, this.#context.classes) as R;
   }
 }
-
-const noArgs = new Uint8Array(0);
 
 function keyOf(steps: Steps): unknown {
   const first = steps[0];

@@ -80,8 +80,3 @@ export function putU48(view: DataView, at: number, value: number): void {
 export function getU48(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint16(at + 4, true) * 0x1_0000_0000;
 }
-
-/** The u32 at `at`, without a DataView. */
-export function lengthAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-}

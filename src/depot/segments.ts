@@ -11,9 +11,10 @@
 //
 // The index of a file (a block about every 64 KB: offset, append time, position) is in memory: made while writing, else by walking the block headers
 // when the file is first read, 5 ms for 16 MB.
+import { u32At } from "../base/bytes.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Disk, DiskFile } from "../storage/disk.ts";
-import { getU48, lengthAt, putU48 } from "./append-entry.ts";
+import { getU48, putU48 } from "./append-entry.ts";
 
 const MAGIC = "RAMADEP1";
 export const DEPOT_HEADER_BYTES = 32;
@@ -279,11 +280,11 @@ export class DepotSegments {
     let left = maxBytes;
     while (at < file.length && offset < to && left > 0) {
       let window = this.#read(file, at, Math.min(file.length - at, readWindowBytes));
-      const first = 8 + lengthAt(window, 0);
+      const first = 8 + u32At(window, 0);
       if (first > window.length) window = this.#read(file, at, first);
       let inWindow = 0;
       while (offset < to && left > 0 && inWindow + BLOCK_HEADER_BYTES <= window.length) {
-        const end = inWindow + 8 + lengthAt(window, inWindow);
+        const end = inWindow + 8 + u32At(window, inWindow);
         if (end > window.length && inWindow > 0) break;
         const block = this.#block(window, inWindow, file.path, at + inWindow);
         if (block.offset + block.count > offset) {
@@ -398,7 +399,7 @@ export class DepotSegments {
     if (
       header === undefined ||
       end > bytes.length ||
-      Bun.hash.crc32(bytes.subarray(at + 8, end)) !== lengthAt(bytes, at + 4)
+      Bun.hash.crc32(bytes.subarray(at + 8, end)) !== u32At(bytes, at + 4)
     ) {
       throw this.#corrupt(path, position, "is damaged");
     }
@@ -464,7 +465,7 @@ export function viewRecords(run: RecordRun, from: number, to: number, maxBytes: 
   const end = Math.min(to, run.offset + run.count);
   for (let offset = run.offset; offset < end && left > 0; offset++) {
     const start = at + 4;
-    at = start + lengthAt(run.bytes, at);
+    at = start + u32At(run.bytes, at);
     if (offset < from) continue;
     into.push({ offset, bytes: run.bytes, start, end: at });
     left -= at - start;

@@ -1,7 +1,8 @@
 // Connections over TCP, on node:net so that the client library runs in Node as well (no Bun.* here).
 //
 // What is sent during one turn of the event loop is gathered and leaves in one write from a microtask: after the handler of a received chunk has run, but
-// before the loop waits again. So a lone request pays nothing for the gathering.
+// before the loop waits again. So a lone request pays nothing for the gathering. A crowd leaves in several writes: 64 reads in flight as one lot would
+// have client and server wait for each other in turn (measured: 130 k reads/s, in lots of 32 200-300 k).
 import * as net from "node:net";
 import type { Env, Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
@@ -21,6 +22,8 @@ const defaultMaxUnsentBytes = 64 * 1024 * 1024;
 const lingerMs = 5_000;
 /** Gathered bytes that are written without waiting for the end of the turn: the kernel can work meanwhile. */
 const earlyFlushBytes = 256 * 1024;
+/** Gathered frames after which the same is done, so that the peer works on the first of a crowd of small requests or answers while the rest is made. */
+const earlyFlushFrames = 32;
 
 /** Keep-alive finds peers whose machine or network is gone without a word. */
 const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 };
@@ -118,6 +121,8 @@ class TcpConnection implements Connection {
   #closed = false;
   #closeReason: string | undefined;
   #flushScheduled = false;
+  /** Frames since the last write. */
+  #gathered = 0;
   #aboveHalf = false;
   #linger: Timer | undefined;
 
@@ -190,7 +195,7 @@ class TcpConnection implements Connection {
   }
 
   #schedule(): void {
-    if (this.#out.bytes >= earlyFlushBytes) this.#write();
+    if (this.#out.bytes >= earlyFlushBytes || ++this.#gathered >= earlyFlushFrames) this.#write();
     else if (!this.#flushScheduled) {
       this.#flushScheduled = true;
       queueMicrotask(this.#onTurnEnd);
@@ -205,6 +210,7 @@ class TcpConnection implements Connection {
   #write(): void {
     const socket = this.#socket;
     const chunks = this.#out.take();
+    this.#gathered = 0;
     if (chunks.length === 0) return;
     if (chunks.length === 1) socket.write(chunks[0]!);
     else {

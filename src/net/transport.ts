@@ -3,7 +3,7 @@
 //
 // Obligations
 //   T1  Frames of one connection arrive whole, once, in sending order, or the connection closes.
-//   T2  `send` copies or takes the bytes before it returns; small frames of one turn leave in one write. It never blocks and never throws; on a closed
+//   T2  `send` copies or takes the bytes before it returns; small frames of one turn share few writes. It never blocks and never throws; on a closed
 //       connection it is a no-op.
 //   T3  A frame longer than `maxFrameBytes` closes the connection with FRAME_TOO_LARGE before it is read into memory.
 //   T4  `onClose` is called exactly once, after which no `onFrame` comes.

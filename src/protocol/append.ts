@@ -10,6 +10,7 @@
 //   10 00 0000 03000000 01000000 01000000 0000000000000000 00000000 02000000 xx xx
 //
 //   CHOOSE_PARTITIONS := kind | depot u16 | request u32 | count u32 | record*        ANSWER: partition u32*
+import { u32At } from "../base/bytes.ts";
 import { RamaError } from "../base/errors.ts";
 import type { AckLevelName } from "../dataflow/compiled.ts";
 import { failureOf, failureText } from "./failure.ts";
@@ -76,7 +77,7 @@ function checkRecords(records: Uint8Array, count: number, maxRecordBytes: number
   let longest = 0;
   for (let left = count; left > 0; left--) {
     if (at + 4 > records.length) throw badFrame("the records end before their count");
-    const length = lengthAt(records, at);
+    const length = u32At(records, at);
     if (length > longest) longest = length;
     at += 4 + length;
   }
@@ -89,17 +90,12 @@ export function tooLarge(bytes: number, limit: number, request?: number): RamaEr
   return new RamaError("TOO_LARGE", `a record of ${bytes} bytes is over limit.record.bytes (${limit})`, facts);
 }
 
-/** The u32 at `at`, without a DataView. */
-export function lengthAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-}
-
 /** Calls `visit` with the bounds of each record's value. */
 export function eachRecord(records: Uint8Array, visit: (start: number, end: number, index: number) => void): void {
   let at = 0;
   for (let index = 0; at < records.length; index++) {
     const start = at + 4;
-    at = start + lengthAt(records, at);
+    at = start + u32At(records, at);
     visit(start, at, index);
   }
 }

@@ -1,5 +1,6 @@
 // Frames of engine ports are written and read field by field: a writer over a growing buffer that is used again and again, and a reader that never looks
 // past the end of its frame. A frame that ends early or holds an impossible field is BAD_FRAME, upon which the receiver closes the connection.
+import { u32At } from "../base/bytes.ts";
 import { RamaError } from "../base/errors.ts";
 import { ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
@@ -118,7 +119,7 @@ export class FrameReader {
     this.#need(4);
     const { bytes, at } = this;
     this.at = at + 4;
-    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+    return u32At(bytes, at);
   }
 
   f64(): number {

@@ -4,7 +4,8 @@
 //                   ANSWER: the value of the array of rows, or of the one row when `one` is 1 (NOT_EXACTLY_ONE otherwise)
 //   CHOOSE_TASK  := kind | pstate u16 | request u32 | key[…]          ANSWER: task u32
 // `spec`, `arguments` and `key` are in the value codec (`paths/spec.ts` says what a spec holds).
-import { FrameReader, type FrameWriter } from "./frame-fields.ts";
+import { u32At } from "../base/bytes.ts";
+import { badFrame, FrameReader, type FrameWriter } from "./frame-fields.ts";
 import { CHOOSE_TASK, PREPARE_PATH, SELECT } from "./table.ts";
 
 /** Paths that one connection may have prepared; a client that needs more uses the numbers again. */
@@ -16,8 +17,10 @@ export interface SelectRequest {
   readonly task: number;
   readonly request: number;
   readonly path: number;
-  readonly args: Uint8Array;
 }
+
+/** Where the arguments of a SELECT begin; there are none when the frame ends there. */
+export const selectArgsAt = 16;
 
 export function encodePreparePath(writer: FrameWriter, path: number, spec: Uint8Array): Uint8Array {
   return writer.begin(PREPARE_PATH).u32(path).raw(spec).view();
@@ -28,25 +31,26 @@ export function decodePreparePath(frame: Uint8Array): { readonly path: number; r
   return { path: reader.u32(), spec: reader.rest() };
 }
 
-export function encodeSelect(writer: FrameWriter, select: SelectRequest): Uint8Array {
+export function encodeSelect(writer: FrameWriter, select: SelectRequest, args: readonly unknown[]): Uint8Array {
   writer
     .begin(SELECT)
     .u8(select.one ? 1 : 0)
     .u16(select.pstate)
     .u32(select.task)
     .u32(select.request);
-  return writer.u32(select.path).raw(select.args).view();
+  writer.u32(select.path);
+  if (args.length > 0) writer.value(args);
+  return writer.view();
 }
 
 export function decodeSelect(frame: Uint8Array): SelectRequest {
-  const reader = new FrameReader(frame);
+  if (frame.length < selectArgsAt) throw badFrame(`a select of ${frame.length} bytes is shorter than ${selectArgsAt}`);
   return {
-    one: reader.u8() === 1,
-    pstate: reader.u16(),
-    task: reader.u32(),
-    request: reader.u32(),
-    path: reader.u32(),
-    args: reader.rest(),
+    one: frame[1] === 1,
+    pstate: frame[2]! | (frame[3]! << 8),
+    task: u32At(frame, 4),
+    request: u32At(frame, 8),
+    path: u32At(frame, 12),
   };
 }
 

@@ -13,7 +13,13 @@ import { badFrame, FrameWriter } from "../../protocol/frame-fields.ts";
 import { decodeHello, encodeGoodbye, encodeHelloOk, type Hello, PEER_ENGINE } from "../../protocol/hello.ts";
 import { ANY_TASK, decodeInvoke } from "../../protocol/query.ts";
 import { decodeWatch } from "../../protocol/proxy.ts";
-import { decodeChooseTask, decodePreparePath, decodeSelect, preparedPathsMax } from "../../protocol/read.ts";
+import {
+  decodeChooseTask,
+  decodePreparePath,
+  decodeSelect,
+  preparedPathsMax,
+  selectArgsAt,
+} from "../../protocol/read.ts";
 import {
   ANSWER,
   APPEND,
@@ -194,7 +200,7 @@ export class Session {
       if (path === undefined) throw badFrame(`path ${select.path} was not prepared`);
       const { classes } = this.#requests;
       const args =
-        select.args.length === 0 ? [] : (decodeValue(select.args, 0, select.args.length, classes) as unknown[]);
+        frame.length === selectArgsAt ? [] : (decodeValue(frame, selectArgsAt, frame.length, classes) as unknown[]);
       if (!Array.isArray(args)) throw badFrame("the arguments of a path are not an array");
       this.#requests.select(select.pstate, select.task, path, args, (error, rows) => {
         this.#open--;
