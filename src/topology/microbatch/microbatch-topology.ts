@@ -20,7 +20,7 @@ import type { BatchRun } from "../batch/batch-run.ts";
 import { runBatch } from "../batch/driver.ts";
 import { runLater } from "../batch/later.ts";
 import { PhasePart, PhaseTree, type PhaseOwner, type RunTree, runOf } from "../batch/phase-tree.ts";
-import { startOffsetOf } from "../stream/stream-topology.ts";
+import { startOffsetOf } from "../start-offset.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
 import { MicrobatchLoop } from "./loop.ts";

@@ -179,7 +179,7 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
         this.#encodeLeaving(this.x.out);
       } catch (error) {
         this.fail(error);
-        this.stream.dropEncoded();
+        this.stream.later.dropEncoded();
         outcome = "failed";
       }
     }
@@ -252,8 +252,8 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
   #encodeLeaving(out: readonly Event[]): void {
     for (const event of out) {
       if (event.kind === "send" && this.host.taskAt(event.task) === undefined)
-        this.stream.encoded.set(event, encodeValue(event.vars, this.host.classes));
-      else if (event.kind === "append") this.stream.prepareAppend(event);
+        this.stream.later.encoded.set(event, encodeValue(event.vars, this.host.classes));
+      else if (event.kind === "append") this.stream.later.prepareAppend(event);
     }
   }
 
@@ -270,7 +270,7 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
           tree.born();
           this.stream.runnerOf(task).push(event);
         }
-      } else this.stream.later(event, tree, this.host.taskAt(event.task)!, this.#applied);
+      } else this.stream.later.run(event, tree, this.host.taskAt(event.task)!, this.#applied);
     }
   }
 

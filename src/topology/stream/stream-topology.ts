@@ -9,29 +9,26 @@
 import type { RamaError } from "../../base/errors.ts";
 import { RamaError as Failure } from "../../base/errors.ts";
 import { type ByteReader, ByteWriter } from "../../base/value-bytes.ts";
-import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
-import type { SourceDefinition, StartFrom } from "../../module/definition.ts";
-import { ReadSession } from "../../paths/indexed.ts";
+import type { SourceDefinition } from "../../module/definition.ts";
 import type { Timer } from "../../base/env.ts";
 import { AppendWait } from "../../task/append-wait.ts";
 import type { TopologyStatus } from "../../task/engine-api.ts";
-import { appendAway } from "../../task/append-away.ts";
-import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
+import { Event } from "../../task/event.ts";
 import type { ArrivedEvent } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
+import { startOffsetOf } from "../start-offset.ts";
 import { StreamRunner } from "./batch.ts";
-import { childPath, readMarks, sourceKey } from "./applied-marks.ts";
+import { StreamLater } from "./later.ts";
+import { readMarks, sourceKey } from "./applied-marks.ts";
 import { applyDelta, decodeState, encodeState, type ProgressState, processedCount } from "./progress.ts";
 import type { RetryDelays } from "./retry.ts";
 import { SourcePartition } from "./source.ts";
 import { RecordTree, type StreamTree, Subtree, type TreeOwner } from "./trees.ts";
-
-type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
 
 /** How often open trees are looked through for their timeout. */
 const sweepMs = 1000;
@@ -52,8 +49,8 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   batchMax = 1000;
   fetchMax = 1000;
   retryDelays: RetryDelays = { firstMs: 50, mostMs: 5000 };
-  /** Vars of events that leave the engine, between the check that they can and their leaving. */
-  readonly encoded = new Map<Event, Uint8Array>();
+  /** What events ask for besides hops. */
+  readonly later: StreamLater;
   readonly #host: RuntimeHost;
   readonly #runners = new Map<number, StreamRunner>();
   readonly #runnerByTask: (StreamRunner | undefined)[] = [];
@@ -65,7 +62,6 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   readonly #sourcesByTask = new Map<number, SourcePartition[]>();
   readonly #loaded = new Map<SourcePartition, ProgressState>();
   readonly #trees = new Map<number, RecordTree>();
-  readonly #records = new Map<Event, Uint8Array>();
   #nextTree: number;
   #executingMax = 20000;
   #timeoutMs = 30000;
@@ -80,6 +76,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.topology = topology;
     this.id = host.nameId(`topology ${topology.name}`);
     this.events = host.context.events;
+    this.later = new StreamLater(host, topology, (task) => this.runnerOf(task));
     // Numbers of an earlier life of the engine must not be taken for ours.
     this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
     for (const group of host.groups) {
@@ -471,161 +468,15 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     return { topologyId: this.id, marks: writer.take() };
   }
 
-  // ---- what events ask for besides hops on this engine
-
   /** Commit first: the event leaves when the turn that caused it is durable. */
   leave(event: Event, tree: StreamTree): void {
-    const vars = this.encoded.get(event)!;
-    this.encoded.delete(event);
+    const vars = this.later.encoded.get(event)!;
+    this.later.encoded.delete(event);
     const ref = tree.leave();
     const { stage, task, path } = event;
     const { key, offset } = tree.origin;
     const low = tree instanceof RecordTree ? Math.min(tree.source.low, offset) : 0;
     const leaving = { stage, task, ref, event: ref.event, origin: { key, offset, low, path } };
     this.#host.loop.after(() => this.#host.sender.event(this.topology.index, leaving, vars));
-  }
-
-  /** NOT_SERIALIZABLE while the event can still fail. */
-  prepareAppend(event: Event): void {
-    const { record } = event.detail as DetailOf<"record">;
-    this.#records.set(event, encodeValue(record, this.#host.classes));
-  }
-
-  /** The event that asked for them has failed. */
-  dropEncoded(): void {
-    this.encoded.clear();
-    this.#records.clear();
-  }
-
-  /** `applied`: the event that asks was through in an earlier run of its record; it appends nothing again. */
-  later(event: Event, tree: EventTree, task: Task, applied: boolean): void {
-    switch (event.kind) {
-      case "defer":
-        tree.born();
-        this.#queueJob(() => this.runnerOf(task).push(event));
-        return;
-      case "await":
-        tree.born();
-        this.#await(event, tree, task);
-        return;
-      case "select":
-        tree.born();
-        this.#host.loop.after(() => this.#host.env.spawn("yielding select", () => this.#select(event, tree, task)));
-        return;
-      case "invoke":
-        tree.born();
-        this.#invoke(event, tree, task);
-        return;
-      default:
-        this.#append(event, tree, task, applied);
-    }
-  }
-
-  #queueJob(fn: () => void): void {
-    this.#host.loop.push(lowLatencyJobs, {
-      run: () => {
-        fn();
-        return undefined;
-      },
-    });
-  }
-
-  /** The event goes on at its stage with one more var. */
-  #resume(event: Event, tree: EventTree, task: Task, value: unknown, ordinal = 0): void {
-    const next = new Event("send", event.stage, task.id, [...event.vars, value]);
-    next.path = childPath(event.path, ordinal);
-    next.tree = tree;
-    this.#queueJob(() => this.runnerOf(task).push(next));
-  }
-
-  #await(event: Event, tree: EventTree, task: Task): void {
-    const { promise } = event.detail as DetailOf<"promise">;
-    promise.then(
-      (value) => this.#resume(event, tree, task, value ?? null),
-      (error) => this.#queueJob(() => tree.failed(userError(error, this.topology, 0))),
-    );
-  }
-
-  /** After the turn's own writes are applied; evaluated as a whole, so that all rows are of one moment; then row by row. */
-  async #select(event: Event, tree: EventTree, task: Task): Promise<void> {
-    const { pstate, select } = event.detail as DetailOf<"select">;
-    const session = new ReadSession();
-    try {
-      let rows: unknown[];
-      for (;;) {
-        rows = select(task.pstates[pstate]!.external(session), session);
-        if (!session.missed) break;
-        await session.load();
-      }
-      for (let i = 0; i < rows.length; i++) {
-        tree.born();
-        this.#resume(event, tree, task, rows[i], i);
-      }
-      this.#queueJob(() => tree.ended());
-    } catch (error) {
-      this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
-    }
-  }
-
-  #invoke(event: Event, tree: EventTree, task: Task): void {
-    const { query, args } = event.detail as DetailOf<"query">;
-    const reply = (error: RamaError | null, value: unknown) => {
-      if (error === null) this.#resume(event, tree, task, value);
-      else this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
-    };
-    this.#host.invoke({ query, args, reply }, task.id);
-  }
-
-  #append(event: Event, tree: EventTree, task: Task, applied: boolean): void {
-    const { depot, level } = event.detail as DetailOf<"depot">;
-    const record = this.#records.get(event)!;
-    this.#records.delete(event);
-    const goesOn = event.stage >= 0;
-    if (goesOn || level !== "none") tree.born();
-    const next = new Event("send", event.stage, task.id, event.vars);
-    next.tree = tree;
-    next.path = childPath(event.path, 0);
-    const go = () => (goesOn ? this.runnerOf(task).push(next) : tree.ended());
-    if (applied) {
-      if (goesOn || level !== "none") this.#queueJob(go);
-      return;
-    }
-    const ended = (failed: RamaError | null) =>
-      this.#queueJob(() => (failed === null ? go() : tree.failed(userError(failed, this.topology, 0))));
-    if (typeof depot !== "number") {
-      // Not before what the event wrote is durable.
-      this.#host.loop.after(() => appendAway(this.#host, depot, record, level, level === "none" ? () => {} : ended));
-      if (level === "none" && goesOn) go();
-      return;
-    }
-    this.#host.appendRecord(task, depot, record, level, (error, _offset, _returns, failures) => {
-      if (level !== "none") ended(error ?? failures?.get(0) ?? null);
-    });
-    if (level === "none" && goesOn) go();
-  }
-}
-
-interface Positions {
-  readonly startOffset: number;
-  readonly endOffset: number;
-  offsetAfterTimestamp(ms: number): number;
-}
-
-/** Where a source begins in a partition that it has never seen. */
-export function startOffsetOf(from: StartFrom, partition: Positions, nowMs: number): number {
-  const inside = (offset: number) => Math.min(Math.max(offset, partition.startOffset), partition.endOffset);
-  switch (from.kind) {
-    case "end":
-      return partition.endOffset;
-    case "beginning":
-      return partition.startOffset;
-    case "afterTimestamp":
-      return inside(partition.offsetAfterTimestamp(from.epochMs));
-    case "ago":
-      return inside(
-        from.unit === "RECORDS"
-          ? partition.endOffset - from.amount
-          : partition.offsetAfterTimestamp(nowMs - from.amount),
-      );
   }
 }
