@@ -72,6 +72,8 @@ export interface SourceDefinition {
   readonly sourceId: string;
   readonly startFrom: StartFrom;
   readonly retry: "individual" | "allAfter" | "none";
+  /** Failures after which a record becomes a dead letter; 0: never. */
+  readonly deadLetterAfter: number;
   /** Aggregator (object of `aggregators/`) for several ackReturns of one record; default last. */
   readonly ackReturnAgg?: unknown;
   /** The code, from `.out(…)` on. */

@@ -28,7 +28,7 @@ export interface PStateDraft {
 export interface SourceDraft {
   readonly line: string;
   readonly depotName: string;
-  readonly settings: Pick<SourceDefinition, "sourceId" | "startFrom" | "retry" | "ackReturnAgg">;
+  readonly settings: Pick<SourceDefinition, "sourceId" | "startFrom" | "retry" | "deadLetterAfter" | "ackReturnAgg">;
   readonly block: GrowingBlock;
 }
 

@@ -35,6 +35,7 @@ export interface SourceLiteral {
   readonly startFromOffsetAfterTimestamp?: number | bigint;
   readonly startFromOffsetAgo?: readonly [amount: number | bigint, unit: OffsetAgoUnit];
   readonly sourceId?: string;
+  readonly deadLetterAfter?: number;
 }
 export interface StreamSourceLiteral extends SourceLiteral {
   readonly retryIndividual?: boolean;
@@ -46,6 +47,7 @@ export interface StreamSourceLiteral extends SourceLiteral {
 interface SourceSettings {
   readonly startFrom?: StartFrom;
   readonly sourceId?: string;
+  readonly deadLetterAfter?: number;
   readonly retry?: SourceDefinition["retry"];
   readonly ackReturnAgg?: unknown;
 }
@@ -88,6 +90,16 @@ abstract class SourceOptions {
   /** Distinguishes further sources of one depot in one topology. */
   sourceId(id: string): this {
     return this.change({ sourceId: id });
+  }
+
+  /**
+   * A record that has failed `failures` times is set aside as a dead letter, with its error, and the others go on; `rama deadLetters` lists, retries and drops them.
+   * Default: never. Example: `StreamSourceOptions.deadLetterAfter(5)`.
+   */
+  deadLetterAfter(failures: number): this {
+    if (!Number.isInteger(failures) || failures < 1)
+      throw new RamaError("BAD_MODULE", `deadLetterAfter takes a number of failures from 1 on, not ${failures}`);
+    return this.change({ deadLetterAfter: failures });
   }
 }
 
@@ -137,6 +149,9 @@ export class StreamSourceOptions extends SourceOptions {
   static sourceId(id: string): StreamSourceOptions {
     return stream.sourceId(id);
   }
+  static deadLetterAfter(failures: number): StreamSourceOptions {
+    return stream.deadLetterAfter(failures);
+  }
   static none(): StreamSourceOptions {
     return new StreamSourceOptions({});
   }
@@ -159,6 +174,9 @@ export class MicrobatchSourceOptions extends SourceOptions {
   static sourceId(id: string): MicrobatchSourceOptions {
     return microbatch.sourceId(id);
   }
+  static deadLetterAfter(failures: number): MicrobatchSourceOptions {
+    return microbatch.deadLetterAfter(failures);
+  }
   static none(): MicrobatchSourceOptions {
     return new MicrobatchSourceOptions({});
   }
@@ -179,11 +197,17 @@ export function sourceSettings(
     );
   }
   const options = given instanceof SourceOptions ? given : fromLiteral(given ?? {}, kind);
-  return { startFrom: { kind: "end" }, sourceId: "", retry: "individual", ...options.settings };
+  return { startFrom: { kind: "end" }, sourceId: "", deadLetterAfter: 0, retry: "individual", ...options.settings };
 }
 
 const literalNames = {
-  microbatch: ["startFromBeginning", "startFromOffsetAfterTimestamp", "startFromOffsetAgo", "sourceId"],
+  microbatch: [
+    "startFromBeginning",
+    "startFromOffsetAfterTimestamp",
+    "startFromOffsetAgo",
+    "sourceId",
+    "deadLetterAfter",
+  ],
   stream: ["retryIndividual", "retryAllAfter", "retryNone", "ackReturnAgg"],
 };
 

@@ -117,7 +117,46 @@ export interface TopologyStatus {
   readonly executing: number;
   readonly failures: number;
   readonly lastError: string | null;
+  /** A record that has failed and has not been processed since: it holds the topology up, or is retried beside the others. Of several the one that failed most often. */
+  readonly blocked: BlockedRecord | null;
+  /** Records that are set aside. */
+  readonly deadLetters: number;
 }
+
+export interface BlockedRecord {
+  readonly depot: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly failures: number;
+  readonly error: string;
+}
+
+/** A record that has been set aside; it counts as processed. */
+export interface DeadLetterStatus {
+  readonly topology: string;
+  readonly depot: string;
+  /** Of the source; "" where the topology has one source on the depot. */
+  readonly sourceId: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly failures: number;
+  readonly retrying: boolean;
+  readonly setAsideMs: number;
+  readonly code: string;
+  readonly error: string;
+  /** An encoded value. */
+  readonly record: Uint8Array;
+}
+
+/** Which dead letters; what is left out does not matter. */
+export interface DeadLetterChoice {
+  readonly topology?: string;
+  readonly depot?: string;
+  readonly partition?: number;
+  readonly offset?: number;
+}
+
+export type DeadLetterAction = "retry" | "drop";
 
 export interface EngineStatus {
   readonly groups: readonly {

@@ -4,6 +4,9 @@ import { Mirrors } from "../client/mirrors.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import type {
+  DeadLetterAction,
+  DeadLetterChoice,
+  DeadLetterStatus,
   EngineAppend,
   EngineInvoke,
   EngineOptions,
@@ -357,6 +360,22 @@ export class Engine implements EventReceiver {
     if (found === undefined)
       throw new RamaError("UNKNOWN_OBJECT", `the module has no topology ${name}`, { topology: name });
     return found;
+  }
+
+  /** Records that topologies have set aside. */
+  deadLetters(): DeadLetterStatus[] {
+    return this.#core.runtimes.flatMap((runtime) => runtime.deadLetters?.() ?? []);
+  }
+
+  /** Resolves with how many were found, once that is durable. A retry has begun then; it ends later. */
+  changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): Promise<number> {
+    return new Promise((resolve) => {
+      this.#core.job(() => {
+        let count = 0;
+        for (const runtime of this.#core.runtimes) count += runtime.changeDeadLetters?.(action, choice) ?? 0;
+        this.#core.loop.after(() => resolve(count));
+      });
+    });
   }
 
   /** A dynamic option of the module, or of one of its objects. In effect at once. */

@@ -8,7 +8,14 @@ import type { AckLevelName, CompiledModule, CompiledTopology } from "../dataflow
 import type { ByteReader } from "../base/value-bytes.ts";
 import type { AppendWait } from "./append-wait.ts";
 import type { CommitLoop } from "./commit-loop.ts";
-import type { AppendReply, EngineInvoke, TopologyStatus } from "./engine-api.ts";
+import type {
+  AppendReply,
+  DeadLetterAction,
+  DeadLetterChoice,
+  DeadLetterStatus,
+  EngineInvoke,
+  TopologyStatus,
+} from "./engine-api.ts";
 import type { ArrivedEvent, EventSender, TreeRef } from "./event-codec.ts";
 import type { OptionView } from "./option-view.ts";
 import type { ContextHost } from "./stage-context.ts";
@@ -97,6 +104,9 @@ export interface TopologyRuntime {
   pause(): void;
   resume(): void;
   status(): TopologyStatus;
+  deadLetters?(): DeadLetterStatus[];
+  /** Begins to run them again, or forgets them; durable at the end of the turn. Returns how many it found. */
+  changeDeadLetters?(action: DeadLetterAction, choice: DeadLetterChoice): number;
   /** Records that it may run stand in the depots. */
   readonly behind: boolean;
   close(): void;

@@ -77,6 +77,7 @@ export function handModule(hand: HandModule): CompiledModule {
       sourceId: "",
       startFrom: { kind: "end" as const },
       retry: "individual" as const,
+      deadLetterAfter: 0,
       block: undefined as unknown as SourceDefinition["block"],
       ...source,
     })),

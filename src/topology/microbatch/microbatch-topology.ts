@@ -438,6 +438,8 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
       executing,
       failures: this.#loop?.failures ?? 0,
       lastError: this.#loop?.lastError ?? null,
+      blocked: null,
+      deadLetters: 0,
     };
   }
 

@@ -325,6 +325,8 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
       executing,
       failures: this.#failures,
       lastError: this.#lastError,
+      blocked: null,
+      deadLetters: 0,
     };
   }
 

@@ -301,7 +301,18 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
     this.#progressed.clear();
   }
 
+  #sealLetters({ letters, task }: SourcePartition, entry: TurnEntry): void {
+    const writer = this.#writer;
+    const delta = letters.takeDelta();
+    writer.reset();
+    writer.varint(letters.id);
+    writer.varint(task.id);
+    writer.raw(delta);
+    entry.add(SECTION_PROGRESS, writer.take(), () => letters.applyDelta(delta));
+  }
+
   #sealProgress(source: SourcePartition, entry: TurnEntry): void {
+    if (source.letters.changed) this.#sealLetters(source, entry);
     const writer = this.#writer;
     writer.reset();
     writer.varint(source.id);

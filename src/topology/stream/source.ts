@@ -10,10 +10,12 @@ import type { AppendedRecords } from "../../task/topology-runtime.ts";
 import { failedByHook } from "../../task/event-hook.ts";
 import type { Task } from "../../task/task.ts";
 import { processingFailed, userError } from "../../task/user-errors.ts";
+import { errorOfLetter } from "../dead-letters.ts";
 import { combineReturns } from "./ack-returns.ts";
 import { type ProgressState, SourceProgress, startState } from "./progress.ts";
 import { RecordBatch, type RecordView } from "./record-batch.ts";
 import { retryDelayMs, RetryQueue } from "./retry.ts";
+import { SourceLetters } from "./source-letters.ts";
 import type { StreamTopology } from "./stream-topology.ts";
 import type { RecordTree } from "./trees.ts";
 
@@ -65,6 +67,7 @@ export class SourcePartition {
   /** retryAllAfter: nothing runs before this time. */
   #heldUntilMs = 0;
   #failuresAt = { offset: -1, failures: 0 };
+  readonly letters: SourceLetters;
 
   constructor(
     readonly topology: StreamTopology,
@@ -74,7 +77,9 @@ export class SourcePartition {
     readonly task: Task,
     /** Stable number of the source's name in the store. */
     readonly id: number,
+    lettersId: number,
   ) {
+    this.letters = new SourceLetters(this, lettersId);
     this.key = topology.keyOf(definition, depot.name);
     this.isTick = depot.tickMs !== undefined;
     this.durable = startState(0);
@@ -93,10 +98,13 @@ export class SourcePartition {
     this.progress = new SourceProgress(this.durable);
     this.queuedEnd = this.durable.next;
     const again = !this.isTick && this.definition.retry !== "none";
+    this.letters.begin();
     for (const offset of [...this.durable.open].sort((a, b) => a - b)) {
-      if (again) this.#retries.add({ offset, failures: 0 }, 0);
+      if (this.letters.has(offset)) this.progress.closed(offset);
+      else if (again) this.#retries.add({ offset, failures: 0 }, 0);
       else this.progress.closed(offset);
     }
+    for (const { offset, retrying } of this.letters.list()) if (retrying) this.runAgain(offset, 0, 0);
   }
 
   /** After `durable` has changed: tells marks that are no longer needed. */
@@ -156,7 +164,9 @@ export class SourcePartition {
     this.settleYoung();
     const tree = this.trees.get(offset);
     const { next, open } = this.progress.live;
-    if (tree !== undefined) tree.waiters = [...(tree.waiters ?? []), { wait, index }];
+    const letter = this.letters.get(offset);
+    if (letter !== undefined) wait.failed(index, this.failure(errorOfLetter(letter), offset));
+    else if (tree !== undefined) tree.waiters = [...(tree.waiters ?? []), { wait, index }];
     else if (offset >= next || open.has(offset)) this.#await(offset, { wait, index });
     else wait.done(1);
   }
@@ -199,12 +209,19 @@ export class SourcePartition {
       this.topology.throttled(this.task)
     )
       return;
-    const views = partition.read(this.queuedEnd, end, readBytesMax);
-    if (views.length === 0) {
+    const found = partition.read(this.queuedEnd, end, readBytesMax);
+    if (found.length === 0) {
       // Tombstones only.
       this.#skipTo(end);
       return;
     }
+    const passed = this.letters.ahead(found);
+    if (passed > 0) {
+      // What waits comes first; the end of its turn asks again.
+      if (this.progress.live.next === this.queuedEnd) this.#skipTo(found[passed - 1]!.offset + 1);
+      return;
+    }
+    const views = this.letters.before(found);
     this.queuedEnd = views[views.length - 1]!.offset + 1;
     // Below `high` they have run before: retryAllAfter.
     const again = views[0]!.offset < this.progress.live.high;
@@ -218,24 +235,25 @@ export class SourcePartition {
   }
 
   #again(retry: Retry, nowMs: number): void {
-    const view = this.isTick
-      ? { offset: retry.offset, bytes: tickRecord, start: 0, end: 1 }
-      : this.#readOne(retry.offset);
+    const view = this.recordAt(retry.offset);
     if (view === undefined) this.#retries.add(retry, nowMs + this.topology.retryDelays.firstMs);
-    else if (view === null) this.#gone(retry.offset);
+    else if (view === null) this.gone(retry.offset);
     else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures, true));
   }
 
   /** undefined: not applied yet. null: trimmed since. */
-  #readOne(offset: number): RecordView | undefined | null {
+  recordAt(offset: number): RecordView | undefined | null {
+    if (this.isTick) return { offset, bytes: tickRecord, start: 0, end: 1 };
+    const letter = this.letters.get(offset);
+    if (letter !== undefined) return { offset, bytes: letter.record, start: 0, end: letter.record.length };
     const partition = this.partition;
     if (offset >= partition.endOffset) return undefined;
     if (offset < partition.startOffset) return null;
     return partition.read(offset, offset + 1, readBytesMax)[0] ?? null;
   }
 
-  #gone(offset: number): void {
-    this.progress.closed(offset);
+  gone(offset: number): void {
+    this.#closed(offset);
     for (const { wait } of this.takeWaiters(offset) ?? []) wait.done(1);
     this.topology.runnerOf(this.task).progressed(this, false);
   }
@@ -289,10 +307,16 @@ export class SourcePartition {
     for (const { wait, index } of late ?? []) wait.doneWith(index, name, value);
   }
 
-  /** A record that was open on disk; it closes with what its last run wrote. */
+  /** A record that was open on disk, or a dead letter; it closes with what its last run wrote. */
   #closeAgain(offset: number): void {
-    this.progress.closed(offset);
+    this.#closed(offset);
     this.#note();
+  }
+
+  /** It has succeeded, or will never run. */
+  #closed(offset: number): void {
+    this.progress.closed(offset);
+    this.letters.processed(offset);
   }
 
   /** Does the event hook of a test want the completion of this record to fail? */
@@ -312,11 +336,12 @@ export class SourcePartition {
     this.topology.succeeded++;
     if (tree.entered || tree.again) {
       this.trees.delete(tree.offset);
-      this.progress.closed(tree.offset);
+      this.#closed(tree.offset);
       this.topology.runnerOf(this.task).progressed(this, false);
       if (this.wantsPump) this.topology.pumpSoon();
     }
     if (this.#failuresAt.offset === tree.offset) this.#failuresAt = { offset: -1, failures: 0 };
+    this.letters.processed(tree.offset);
     if (tree.waiters !== undefined) {
       const value = tree.returns === undefined ? null : this.#combined(tree.returns);
       for (const { wait, index } of tree.waiters) wait.doneWith(index, this.topology.topology.name, value);
@@ -333,32 +358,68 @@ export class SourcePartition {
       error instanceof RamaError && error.facts["line"] !== undefined ? error : userError(error, topology, 0);
     tree.end();
     this.topology.recordFailed(this, tree.offset, known);
-    const failures = tree.failures + 1;
-    const { retry } = this.definition;
+    const isLetter = this.letters.has(tree.offset);
+    const holds = this.definition.retry === "allAfter" && !this.isTick && !isLetter;
+    const failures = holds ? this.#heldFailures(tree.offset) : tree.failures + 1;
+    const { retry, deadLetterAfter } = this.definition;
+    const isDead = deadLetterAfter > 0 && (failures >= deadLetterAfter || retry === "none");
     if (tree.waiters !== undefined && (retry === "none" || this.topology.failsAppend(this.depot.name))) {
-      const place = { depot: this.depot.name, task: this.task.id, offset: tree.offset };
-      const failure = processingFailed(known, topology, place);
+      const failure = this.failure(known, tree.offset);
       for (const { wait, index } of tree.waiters) wait.failed(index, failure);
     } else this.#waitOn(tree);
     this.trees.delete(tree.offset);
     const nowMs = this.topology.nowMs();
-    if (retry === "none") this.progress.closed(tree.offset);
-    else if (retry === "allAfter" && !this.isTick) this.#holdFrom(tree.offset, nowMs);
+    if (!isDead && retry === "none") this.progress.closed(tree.offset);
     else {
-      this.progress.opened(tree.offset);
-      tree.entered = true;
-      tree.markWrites();
-      this.#retries.add({ offset: tree.offset, failures }, nowMs + retryDelayMs(failures, this.topology.retryDelays));
+      this.letters.failing.failed(tree.offset, failures, known);
+      if (isDead) this.#dies(tree, failures, known);
+      else if (holds) this.#holdFrom(tree.offset, failures, nowMs);
+      else this.#retryLater(tree, failures, nowMs);
     }
     this.topology.runnerOf(this.task).progressed(this, false);
     this.topology.pumpSoon();
   }
 
-  /** The failed record and all later ones run again in order, after a pause in which nothing of this partition runs. */
-  #holdFrom(offset: number, nowMs: number): void {
-    this.settleYoung();
+  failure(error: RamaError, offset: number): RamaError {
+    return processingFailed(error, this.topology.topology, {
+      depot: this.depot.name,
+      task: this.task.id,
+      offset,
+    });
+  }
+
+  #retryLater(tree: RecordTree, failures: number, nowMs: number): void {
+    this.#stayOpen(tree);
+    this.runAgain(tree.offset, failures, nowMs + retryDelayMs(failures, this.topology.retryDelays));
+  }
+
+  /** Alone, when its time has come. */
+  runAgain(offset: number, failures: number, dueMs: number): void {
+    this.#retries.add({ offset, failures }, dueMs);
+  }
+
+  /** It stays open until the depot has it for certain: a record may fail before it is durable. */
+  #dies(tree: RecordTree, failures: number, error: RamaError): void {
+    this.#stayOpen(tree);
+    if (this.#failuresAt.offset === tree.offset) this.#failuresAt = { offset: -1, failures: 0 };
+    this.topology.afterTurn(() => this.letters.setAside(tree.offset, failures, error));
+  }
+
+  #stayOpen(tree: RecordTree): void {
+    this.progress.opened(tree.offset);
+    tree.entered = true;
+    tree.markWrites();
+  }
+
+  #heldFailures(offset: number): number {
     const failures = this.#failuresAt.offset === offset ? this.#failuresAt.failures + 1 : 1;
     this.#failuresAt = { offset, failures };
+    return failures;
+  }
+
+  /** The failed record and all later ones run again in order, after a pause in which nothing of this partition runs. */
+  #holdFrom(offset: number, failures: number, nowMs: number): void {
+    this.settleYoung();
     for (const tree of [...this.trees.values()]) {
       if (tree.offset < offset) continue;
       tree.end();

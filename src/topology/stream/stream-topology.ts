@@ -13,7 +13,7 @@ import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { SourceDefinition } from "../../module/definition.ts";
 import type { Timer } from "../../base/env.ts";
 import { AppendWait } from "../../task/append-wait.ts";
-import type { TopologyStatus } from "../../task/engine-api.ts";
+import type { DeadLetterAction, DeadLetterChoice, DeadLetterStatus, TopologyStatus } from "../../task/engine-api.ts";
 import { Event } from "../../task/event.ts";
 import type { ArrivedEvent } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
@@ -21,6 +21,7 @@ import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
+import { changeLetters, failuresOf, lettersOf, warnOfFullBox } from "../letter-status.ts";
 import { startOffsetOf } from "../start-offset.ts";
 import { StreamRunner } from "./batch.ts";
 import { StreamLater } from "./later.ts";
@@ -28,6 +29,7 @@ import { readMarks, sourceKey } from "./applied-marks.ts";
 import { applyDelta, decodeState, encodeState, type ProgressState, processedCount } from "./progress.ts";
 import type { RetryDelays } from "./retry.ts";
 import { SourcePartition } from "./source.ts";
+import type { SourceLetters } from "./source-letters.ts";
 import { RecordTree, type StreamTree, Subtree, type TreeOwner } from "./trees.ts";
 
 /** How often open trees are looked through for their timeout. */
@@ -106,13 +108,14 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   #subscribe(compiled: CompiledTopology["sources"][number], definition: SourceDefinition, index: number): void {
     const depot = this.#host.module.definition.depots[index]!;
     const id = this.#host.nameId(`source ${this.topology.name} ${depot.name} ${definition.sourceId}`);
+    const lettersId = this.#host.nameId(`dead letters ${this.topology.name} ${depot.name} ${definition.sourceId}`);
     const byTask = this.#sourcesOf.get(index) ?? new Map<number, SourcePartition[]>();
     this.#sourcesOf.set(index, byTask);
     for (const group of this.#host.groups) {
       for (const task of group.tasks) {
         const partitioned = depot.tickMs === undefined ? task.depots[index] !== undefined : task.id === 0;
         if (!partitioned) continue;
-        const source = new SourcePartition(this, compiled, definition, depot, task, id);
+        const source = new SourcePartition(this, compiled, definition, depot, task, id, lettersId);
         this.#sources.push(source);
         this.#depots.set(source.key, index);
         byTask.set(task.id, [...(byTask.get(task.id) ?? []), source]);
@@ -153,12 +156,18 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     return this.#sources.find((source) => source.id === sourceId && source.task.id === task);
   }
 
+  #lettersOf(id: number, task: number): SourceLetters | undefined {
+    return this.#sources.find((source) => source.letters.id === id && source.task.id === task)?.letters;
+  }
+
   loadProgress(sourceId: number, task: number, state: Uint8Array): void {
+    this.#lettersOf(sourceId, task)?.load(state);
     const source = this.#find(sourceId, task);
     if (source !== undefined) this.#loaded.set(source, decodeState(state));
   }
 
   replayProgress(sourceId: number, task: number, reader: ByteReader, whole: boolean): void {
+    this.#lettersOf(sourceId, task)?.replay(reader);
     const source = this.#find(sourceId, task);
     if (source === undefined) return;
     source.dirty = true;
@@ -175,7 +184,10 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
     const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
     for (const source of this.#sources) {
-      if (!source.dirty || source.task.group !== group) continue;
+      if (source.task.group !== group) continue;
+      const { letters } = source;
+      if (letters.dirty) changed.push(letters.takeState());
+      if (!source.dirty) continue;
       source.dirty = false;
       changed.push({ sourceId: source.id, task: source.task.id, state: encodeState(source.durable) });
     }
@@ -183,7 +195,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   }
 
   progressLost(): void {
-    for (const source of this.#sources) source.dirty = true;
+    for (const source of this.#sources) source.dirty = source.letters.dirty = true;
     for (const runner of this.#runners.values()) runner.marks.dirty = true;
   }
 
@@ -262,7 +274,36 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
       executing += source.executing;
     }
     const { failures, lastError, paused } = this;
-    return { name: this.topology.name, kind: "stream", paused, processed, executing, failures, lastError };
+    const { name } = this.topology;
+    const { blocked, deadLetters } = failuresOf(this.#sources);
+    return { name, kind: "stream", paused, processed, executing, failures, lastError, blocked, deadLetters };
+  }
+
+  deadLetters(): DeadLetterStatus[] {
+    return lettersOf(this.topology.name, this.#sources);
+  }
+
+  changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): number {
+    return changeLetters(this.topology.name, this.#sources, action, choice);
+  }
+
+  lettersFull(source: SourcePartition): void {
+    warnOfFullBox(this.#host.env, this.topology.name, source);
+  }
+
+  afterTurn(fn: () => void): void {
+    this.#host.loop.after(() =>
+      this.#host.loop.push(lowLatencyJobs, {
+        run: () => {
+          fn();
+          return undefined;
+        },
+      }),
+    );
+  }
+
+  epochMs(): number {
+    return this.#host.env.now();
   }
 
   // ---- records
