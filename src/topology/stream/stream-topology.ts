@@ -7,8 +7,6 @@
 // not written twice. That is exact for code which does the same with the same record; where it does not (random numbers, the clock, reads that come out
 // differently) it is at least once, as in the reference. `retryAllAfter` runs records again that had succeeded: at least once.
 import type { RamaError } from "../../base/errors.ts";
-import { RamaError as Failure } from "../../base/errors.ts";
-import { type ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { SourceDefinition } from "../../module/definition.ts";
 import type { Timer } from "../../base/env.ts";
@@ -19,17 +17,17 @@ import type { ArrivedEvent } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
-import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
+import type { AppendedRecords, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import { changeLetters, failuresOf, lettersOf, warnOfFullBox } from "../letter-status.ts";
 import { startOffsetOf } from "../start-offset.ts";
 import { StreamRunner } from "./batch.ts";
 import { StreamLater } from "./later.ts";
-import { readMarks, sourceKey } from "./applied-marks.ts";
-import { applyDelta, decodeState, encodeState, type ProgressState, processedCount } from "./progress.ts";
+import { sourceKey } from "./applied-marks.ts";
+import { processedCount } from "./progress.ts";
 import type { RetryDelays } from "./retry.ts";
 import { SourcePartition } from "./source.ts";
-import type { SourceLetters } from "./source-letters.ts";
+import { StoredProgress } from "./stored-progress.ts";
 import { RecordTree, type StreamTree, Subtree, type TreeOwner } from "./trees.ts";
 
 /** How often open trees are looked through for their timeout. */
@@ -38,8 +36,9 @@ const sweepMs = 1000;
 /** A tick is left out while so many of the same source run: user code slower than its period. */
 const ticksMax = 100;
 
-export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner {
+export class StreamTopology implements TopologyRuntime, TreeOwner {
   readonly topology: CompiledTopology;
+  readonly progress: StoredProgress;
   readonly subscribed: ReadonlySet<number>;
   /** Stable number of its name in the store. */
   readonly id: number;
@@ -62,7 +61,6 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
   /** By depot, then task. */
   readonly #sourcesOf = new Map<number, Map<number, SourcePartition[]>>();
   readonly #sourcesByTask = new Map<number, SourcePartition[]>();
-  readonly #loaded = new Map<SourcePartition, ProgressState>();
   readonly #trees = new Map<number, RecordTree>();
   #nextTree: number;
   #executingMax = 20000;
@@ -78,6 +76,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     this.topology = topology;
     this.id = host.nameId(`topology ${topology.name}`);
     this.events = host.context.events;
+    this.progress = new StoredProgress(topology.name, this.id, this.#sources, this.#runners);
     this.later = new StreamLater(host, topology, (task) => this.runnerOf(task));
     // Numbers of an earlier life of the engine must not be taken for ours.
     this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
@@ -146,68 +145,15 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
     return this.#depots.get(key);
   }
 
-  get progress(): ProgressOwner {
-    return this;
-  }
-
-  // ---- progress on disk
-
-  #find(sourceId: number, task: number): SourcePartition | undefined {
-    return this.#sources.find((source) => source.id === sourceId && source.task.id === task);
-  }
-
-  #lettersOf(id: number, task: number): SourceLetters | undefined {
-    return this.#sources.find((source) => source.letters.id === id && source.task.id === task)?.letters;
-  }
-
-  loadProgress(sourceId: number, task: number, state: Uint8Array): void {
-    this.#lettersOf(sourceId, task)?.load(state);
-    const source = this.#find(sourceId, task);
-    if (source !== undefined) this.#loaded.set(source, decodeState(state));
-  }
-
-  replayProgress(sourceId: number, task: number, reader: ByteReader, whole: boolean): void {
-    this.#lettersOf(sourceId, task)?.replay(reader);
-    const source = this.#find(sourceId, task);
-    if (source === undefined) return;
-    source.dirty = true;
-    if (whole) {
-      this.#loaded.set(source, decodeState(reader.bytes.subarray(reader.pos, reader.end)));
-      return;
-    }
-    const state = this.#loaded.get(source);
-    if (state === undefined)
-      throw new Failure("STORE_CORRUPT", `progress of ${this.topology.name} on task ${task} has no beginning`);
-    applyDelta(state, reader);
-  }
-
-  collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
-    const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
-    for (const source of this.#sources) {
-      if (source.task.group !== group) continue;
-      const { letters } = source;
-      if (letters.dirty) changed.push(letters.takeState());
-      if (!source.dirty) continue;
-      source.dirty = false;
-      changed.push({ sourceId: source.id, task: source.task.id, state: encodeState(source.durable) });
-    }
-    return changed;
-  }
-
-  progressLost(): void {
-    for (const source of this.#sources) source.dirty = source.letters.dirty = true;
-    for (const runner of this.#runners.values()) runner.marks.dirty = true;
-  }
-
   // ---- life
 
   start(): void {
     for (const source of this.#sources) {
-      const state = this.#loaded.get(source);
+      const state = this.progress.loaded.get(source);
       source.begin(state, state === undefined ? this.#firstOffset(source) : 0);
       if (source.fresh) this.runnerOf(source.task).progressed(source, true);
     }
-    this.#loaded.clear();
+    this.progress.loaded.clear();
     this.pumpSoon();
     this.#every(sweepMs, () => this.#sweep());
     const checkpointMs = this.#host.options.number("topology.stream.periodic.checkpoint.seconds") * 1000;
@@ -494,19 +440,6 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, ProgressOwner
 
   pruneMarks(key: number, task: number, low: number): void {
     for (const runner of this.#runners.values()) runner.marks.prune(key, task, low);
-  }
-
-  loadMarks(topologyId: number, group: number, marks: ByteReader): void {
-    if (topologyId === this.id) this.#runners.get(group)?.marks.apply(readMarks(marks));
-  }
-
-  collectMarks(group: number): { readonly topologyId: number; readonly marks: Uint8Array } | undefined {
-    const runner = this.#runners.get(group);
-    if (!runner?.marks.dirty) return undefined;
-    runner.marks.dirty = false;
-    const writer = new ByteWriter(1024);
-    runner.marks.encode(writer);
-    return { topologyId: this.id, marks: writer.take() };
   }
 
   /** Commit first: the event leaves when the turn that caused it is durable. */
