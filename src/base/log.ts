@@ -24,6 +24,10 @@ export class LineLog implements Log {
     this.#component = component;
   }
 
+  get level(): LogLevel {
+    return this.#options.level;
+  }
+
   debug(message: string, fields?: Record<string, unknown>): void {
     this.#line("debug", message, fields);
   }

@@ -61,6 +61,13 @@ export class MemoryMetastoreServer {
     lost.lose(renewAfterMs);
   }
 
+  /** As `expire`; the session comes back when what is returned is called. */
+  expireUntil(session: Metastore): () => void {
+    const lost = session as MemorySession;
+    this.removeEphemerals(lost);
+    return lost.loseUntil();
+  }
+
   /** The role behind the session has ended without closing it, and its timeout has passed: ephemerals go, and the object is of no use any more. */
   kill(session: Metastore): void {
     const killed = session as MemorySession;
@@ -306,14 +313,20 @@ class MemorySession implements Metastore {
   }
 
   lose(renewAfterMs: number): void {
+    this.#server.env.setTimer(renewAfterMs, this.loseUntil());
+  }
+
+  loseUntil(): () => void {
     this.tell("disconnected");
+    let resume: () => void = () => {};
     this.#renewing = new Promise((resolve) => {
-      this.#server.env.setTimer(renewAfterMs, () => {
-        this.#renewing = undefined;
-        if (!this.#ending.signal.aborted) this.#renew();
-        resolve();
-      });
+      resume = resolve;
     });
+    return () => {
+      this.#renewing = undefined;
+      if (!this.#ending.signal.aborted) this.#renew();
+      resume();
+    };
   }
 
   #renew(): void {

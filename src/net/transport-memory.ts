@@ -1,8 +1,8 @@
 // Connections inside one process, for in-process clusters and simulations. A `MemoryNetwork` is what the hosts are plugged into; each role gets the
 // transport of its host. Frames are copied once, into chunks that a turn's frames share, and handed over in a later turn in batches.
 //
-// Disturbances: a delay per pair of hosts, a cut (nothing passes between two hosts, connections hang as with TCP, until it is healed), the loss of
-// connections, and the end of a host.
+// Disturbances: a delay per pair of hosts, a cut (nothing passes between two hosts, or one way only; connections hang as with TCP, until it is healed), the
+// loss of connections, and the end of a host.
 import type { Env } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Address, Connection, ConnectionHandlers, Listener, Transport } from "./transport.ts";
@@ -32,7 +32,9 @@ export class MemoryNetwork {
   readonly options: MemoryNetworkOptions;
   readonly listeners = new Map<string, MemoryListener>();
   readonly connections = new Set<MemoryConnection>();
+  /** Directions that nothing passes in: `from>to`. */
   readonly #cuts = new Set<string>();
+  #leaving: { deliverSoon(): void }[] = [];
   #lastPort = firstFreePort;
   #lastId = 0;
 
@@ -48,18 +50,37 @@ export class MemoryNetwork {
 
   /** From now on nothing passes between the two hosts. What was sent waits until `heal`, as with TCP. */
   cut(a: string, b: string): void {
-    this.#cuts.add(pairOf(a, b));
+    this.cutOneWay(a, b);
+    this.cutOneWay(b, a);
   }
 
+  /** Nothing gets from `from` to `to` any more; the other way stays open. */
+  cutOneWay(from: string, to: string): void {
+    this.#cuts.add(`${from}>${to}`);
+  }
+
+  /** Both ways. */
   heal(a: string, b: string): void {
-    if (!this.#cuts.delete(pairOf(a, b))) return;
+    const there = this.#cuts.delete(`${a}>${b}`);
+    const back = this.#cuts.delete(`${b}>${a}`);
+    if (!there && !back) return;
     for (const connection of this.connections) {
       if (pairOf(connection.from, connection.to) === pairOf(a, b)) connection.deliverSoon();
     }
+    // Ends that are gone still have their last words for the other side.
+    const leaving = this.#leaving;
+    this.#leaving = [];
+    for (const connection of leaving) connection.deliverSoon();
   }
 
-  isCut(a: string, b: string): boolean {
-    return this.#cuts.size > 0 && this.#cuts.has(pairOf(a, b));
+  /** Does nothing get from `from` to `to`? */
+  isCut(from: string, to: string): boolean {
+    return this.#cuts.size > 0 && this.#cuts.has(`${from}>${to}`);
+  }
+
+  /** For a connection whose end was closed during a cut: told again when something heals. */
+  waitForHeal(connection: { deliverSoon(): void }): void {
+    this.#leaving.push(connection);
   }
 
   /** Both ends of every connection between the two hosts close; what had not arrived is lost. */
@@ -120,12 +141,18 @@ export class MemoryTransport implements Transport {
     const refuse = (why: string) =>
       new RamaError("CONNECT_FAILED", `no connection to ${address.host}:${address.port}: ${why}`, { ...address });
     if (this.#down) throw refuse("this host is down");
-    if (network.isCut(this.host, to)) {
+    const isCut = () => network.isCut(this.host, to) || network.isCut(to, this.host);
+    const unanswered = async (): Promise<never> => {
       await network.env.sleep(timeoutMs);
       throw refuse(`no answer within ${timeoutMs} ms`);
-    }
+    };
+    if (isCut()) return unanswered();
     const delay = network.options.delayMs?.(this.host, to) ?? 0;
-    if (delay > 0) await network.env.sleep(delay);
+    if (delay > 0) {
+      await network.env.sleep(delay);
+      if (isCut()) return unanswered();
+      if (this.#down) throw refuse("this host is down");
+    }
     const listener = network.listeners.get(`${to}:${address.port}`);
     if (listener === undefined) throw refuse("connection refused");
     const near = new MemoryConnection(network, this.host, to, `${to}:${address.port}`);
@@ -142,6 +169,18 @@ export class MemoryTransport implements Transport {
       if (listener.transport === this) this.#network.listeners.delete(key);
     }
     for (const connection of [...this.#mine]) connection.lose(reason);
+  }
+
+  /**
+   * The process ends by SIGKILL: as `shutDown`, but its peers learn it over the network, and so only once no cut is between. `keepsSent`: what it had sent still
+   * arrives, as far as the system's buffers have it.
+   */
+  abandon(keepsSent: () => boolean): void {
+    this.#down = true;
+    for (const [key, listener] of this.#network.listeners) {
+      if (listener.transport === this) this.#network.listeners.delete(key);
+    }
+    for (const connection of [...this.#mine]) connection.abandon(keepsSent());
   }
 }
 
@@ -240,6 +279,19 @@ class MemoryConnection implements Connection {
     }
   }
 
+  /** This end is gone and says nothing any more; the other end closes when it learns it. */
+  abandon(keepsSent: boolean): void {
+    if (this.#closed) return;
+    if (!keepsSent) {
+      this.#batches = [];
+      this.#unsent = 0;
+    }
+    this.#told = true;
+    this.#end("the process ended");
+    this.#closing = "connection reset by the peer";
+    this.deliverSoon();
+  }
+
   deliverSoon(): void {
     if (this.#scheduled || this.#peer === undefined) return;
     this.#scheduled = true;
@@ -288,7 +340,10 @@ class MemoryConnection implements Connection {
   readonly #deliver = (): void => {
     this.#scheduled = false;
     const network = this.#network;
-    if (network.isCut(this.from, this.to)) return;
+    if (network.isCut(this.from, this.to)) {
+      if (this.#closed) network.waitForHeal(this);
+      return;
+    }
     const batches = this.#batches;
     if (batches.length > 0) {
       this.#batches = [];

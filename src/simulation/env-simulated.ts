@@ -15,6 +15,8 @@ export interface SimulatedEnvOptions {
   readonly logLevel?: LogLevel;
   /** Default: the failures are kept and thrown at the end of `run`. */
   readonly onFailure?: (name: string, error: unknown) => void;
+  /** What a turn takes: with 0 a program that waits by turns for time to pass waits for ever. Default 0. */
+  readonly turnMs?: number;
 }
 
 interface Scheduled {
@@ -37,6 +39,7 @@ export class SimulatedEnv implements Env {
   readonly #heap: Scheduled[] = [];
   #turns: (() => void)[] = [];
   #state: number;
+  #external = 0;
   #hash = 0x811c9dc5;
   #events = 0;
 
@@ -48,10 +51,7 @@ export class SimulatedEnv implements Env {
     this.log = new LineLog({
       level: options.logLevel ?? "info",
       now: () => this.now(),
-      sink: (line) => {
-        this.trace(line);
-        options.sink?.(line);
-      },
+      sink: (line) => this.logLine(line),
     });
   }
 
@@ -103,13 +103,20 @@ export class SimulatedEnv implements Env {
     try {
       running = fn();
     } catch (error) {
-      this.#failed(name, error);
+      this.fail(name, error);
       return;
     }
-    running.then(undefined, (error: unknown) => this.#failed(name, error));
+    running.then(undefined, (error: unknown) => this.fail(name, error));
   }
 
   // For whoever drives the simulation
+
+  /** A line of a log in this world. Stacks are left out of the hash. */
+  logLine(line: string): void {
+    const end = line.indexOf("\\n    at ");
+    this.trace(end < 0 ? line : line.slice(0, end));
+    this.#options.sink?.(line);
+  }
 
   /** Folds a line into the hash. */
   trace(text: string): void {
@@ -124,22 +131,40 @@ export class SimulatedEnv implements Env {
     return `${this.#hash.toString(16).padStart(8, "0")}-${this.#events}`;
   }
 
+  /** Time goes by while somebody works: what is due meanwhile is late. */
+  spend(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  /** Nothing else happens until the promise has settled: for work of the real world (a body that is read) inside the simulated one. */
+  external<T>(promise: Promise<T>): Promise<T> {
+    this.#external++;
+    return promise.finally(() => {
+      this.#external--;
+    });
+  }
+
   /** Runs what is due up to `untilMs` on the monotonic clock, or until `done` says so. Throws the first failure that nobody awaited. */
   async run(untilMs: number, done: () => boolean = () => false): Promise<void> {
+    let afterTurns = false;
     for (;;) {
       // Comes after all promises that can go on, and takes neither time nor chance from outside.
-      await realTurn();
+      do await realTurn();
+      while (this.#external > 0);
       this.#throwFailure();
       if (done()) return;
-      if (this.#turns.length > 0) {
+      const next = this.#heap[0];
+      // Turns that ask for turns must not keep timers from their time for ever.
+      if (this.#turns.length > 0 && !(afterTurns && next !== undefined && next.dueMs <= this.#nowMs)) {
         this.#runTurns();
+        afterTurns = true;
         continue;
       }
-      const next = this.#heap[0];
+      afterTurns = false;
       if (next === undefined || next.dueMs > untilMs) break;
       pop(this.#heap);
       if (next.fn === undefined) continue;
-      this.#nowMs = next.dueMs;
+      if (next.dueMs > this.#nowMs) this.#nowMs = next.dueMs;
       this.trace(`timer ${next.dueMs} ${next.order}`);
       this.#guarded("timer", next.fn);
     }
@@ -166,6 +191,7 @@ export class SimulatedEnv implements Env {
   #runTurns(): void {
     const turns = this.#turns;
     this.#turns = [];
+    this.#nowMs += this.#options.turnMs ?? 0;
     this.trace(`turns ${turns.length}`);
     for (const fn of turns) this.#guarded("turn", fn);
   }
@@ -174,11 +200,12 @@ export class SimulatedEnv implements Env {
     try {
       fn();
     } catch (error) {
-      this.#failed(name, error);
+      this.fail(name, error);
     }
   }
 
-  #failed(name: string, error: unknown): void {
+  /** Something has failed that nobody awaited. */
+  fail(name: string, error: unknown): void {
     this.log.error(`${name} ended with an error`, { error: messageOf(error) });
     if (this.#options.onFailure !== undefined) this.#options.onFailure(name, error);
     else this.failures.push({ name, error });

@@ -12,7 +12,7 @@ import { instanceInfo } from "./assignment.ts";
 import { ClusterAccess, routeServers } from "./cluster-access.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
-import { type Doors, installDoors, loadModule } from "./module-loader.ts";
+import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModule } from "./module-loader.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
 export interface EngineThreadOptions {
@@ -21,6 +21,8 @@ export interface EngineThreadOptions {
   send(message: FromEngine): void;
   /** Ends the thread. */
   exit(): void;
+  /** Where a module comes from other than from a bundle's file: simulated clusters. */
+  readonly load?: (options: LoadOptions) => Promise<LoadedModule>;
 }
 
 const spaceEveryMs = 500;
@@ -90,18 +92,12 @@ export class EngineThread {
   async #open(open: OpenEngine): Promise<void> {
     try {
       const { assignment } = open;
-      const { disk } = this.#options.platform;
-      const libDir = assignment.libDir;
-      const libFiles = libDir === undefined ? [] : disk.list(libDir).filter((name) => name.endsWith(".js"));
-      installDoors(
-        this.#options.doors,
-        libFiles.map((name) => ({ name: name.slice(0, -".js".length), path: `${libDir}/${name}` })),
-      );
       const config = configOf(assignment.config, "the worker's settings");
-      const { module, classes, functionNamed } = await loadModule({
+      const { module, classes, functionNamed } = await (this.#options.load ?? this.#loadBundle)({
         bundlePath: assignment.bundlePath,
         moduleExport: assignment.moduleExport,
         serializations: config.get<readonly string[] | undefined>("custom.serializations") ?? [],
+        ...(assignment.libDir === undefined ? {} : { libDir: assignment.libDir }),
       });
       this.#options.send({
         kind: "loaded",
@@ -154,6 +150,17 @@ export class EngineThread {
       this.#options.send({ kind: "failed", failure: failureText(error) });
     }
   }
+
+  readonly #loadBundle = (options: LoadOptions): Promise<LoadedModule> => {
+    const { libDir } = options;
+    const { disk } = this.#options.platform;
+    const libFiles = libDir === undefined ? [] : disk.list(libDir).filter((name) => name.endsWith(".js"));
+    installDoors(
+      this.#options.doors,
+      libFiles.map((name) => ({ name: name.slice(0, -".js".length), path: `${libDir}/${name}` })),
+    );
+    return loadModule(options);
+  };
 
   /** A worker that ends holds its stores a moment longer: the lock goes when the last byte is written. */
   async #whenFree(options: EngineHostOptions): Promise<EngineHost> {

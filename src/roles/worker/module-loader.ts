@@ -53,6 +53,8 @@ export interface LoadOptions {
   readonly moduleExport: string;
   /** Export names of custom serializations. */
   readonly serializations?: readonly string[];
+  /** Its `.js` files are importable by name. */
+  readonly libDir?: string;
 }
 
 /** BAD_BUNDLE when the file cannot be loaded or holds no such module; what building the module throws is passed on. */
