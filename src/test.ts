@@ -1,6 +1,7 @@
 // `rama/test`: clusters and parts for tests of modules. Re-exports only.
 export type { EventData, EventHook, EventType } from "./task/event-hook.ts";
 export { InProcessCluster, type InProcessOptions, type LaunchedModule } from "./testing/in-process-cluster.ts";
+export type { DeadLetter } from "./testing/module-instance.ts";
 export { LaunchConfig, type LaunchLiteral } from "./testing/launch-config.ts";
 export { MockOutputCollector } from "./testing/mock-output-collector.ts";
 export { TestPState } from "./testing/test-pstate.ts";

@@ -3,6 +3,7 @@ import { nearest } from "../base/nearest.ts";
 import type { Command } from "./command.ts";
 import { append, query, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
+import { deadLetters } from "./commands/dead-letters.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
 import { deploy } from "./commands/deploy.ts";
 import { destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
@@ -54,6 +55,7 @@ export const commands: readonly Command[] = [
   taskGroupsStatus,
   pauseTopology,
   resumeTopology,
+  deadLetters,
   append,
   select,
   query,

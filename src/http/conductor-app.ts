@@ -3,6 +3,7 @@
 //   GET  /                         the UI (src/ui-static)
 //   GET  /api/cluster              ClusterStatusAnswer
 //   GET  /api/modules/:name        ModuleStatusAnswer
+//   GET  /api/modules/:name/deadLetters  the records that its topologies have set aside
 //   GET  /api/operations           the operation log, newest last
 //   GET  /d/bundle/:hash.js        a bundle's bytes
 //   *    /rest/:module/…           308 to a supervisor of the module
@@ -18,6 +19,7 @@ export function conductorApp(view: ConductorView): HttpApp {
   app.onError((error) => errorResponse(error));
   app.get("/api/cluster", async (c) => c.json({ ...(await view.clusterStatus()) }));
   app.get("/api/modules/:name", async (c) => c.json({ ...(await view.moduleStatus(c.req.param("name"))) }));
+  app.get("/api/modules/:name/deadLetters", async (c) => c.json((await view.deadLetters(c.req.param("name"))).letters));
   app.get("/api/operations", async (c) => c.json(await view.store.operations()));
   app.get("/d/bundle/:file", (c) => {
     const bytes = view.bundle(c.req.param("file").replace(/\.js$/, ""));

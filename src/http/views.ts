@@ -1,5 +1,6 @@
 // What the HTTP apps are given to read: by the conductor for the Cluster UI, by a supervisor for REST.
 import type { ClusterStore } from "../cluster/cluster-store.ts";
+import type { DeadLettersAnswer } from "../protocol/control.ts";
 import type { ClusterStatusAnswer, ModuleStatusAnswer } from "../protocol/conductor.ts";
 
 export type HttpApp = (request: Request) => Response | Promise<Response>;
@@ -13,6 +14,7 @@ export interface ConductorView {
   bundle(hash: string): Uint8Array | undefined;
   clusterStatus(): Promise<ClusterStatusAnswer>;
   moduleStatus(name: string): Promise<ModuleStatusAnswer>;
+  deadLetters(moduleName: string): Promise<DeadLettersAnswer>;
 }
 
 export interface SupervisorView {

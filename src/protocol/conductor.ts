@@ -108,6 +108,16 @@ export interface EngineReport {
     readonly executing: number;
     readonly failures: number;
     readonly lastError: string | null;
+    /** A record that has failed and has not been processed since. */
+    readonly blocked?: {
+      readonly depot: string;
+      readonly partition: number;
+      readonly offset: number;
+      readonly failures: number;
+      readonly error: string;
+    } | null;
+    /** Records that are set aside. */
+    readonly deadLetters?: number;
     /** Why it is paused, in the worker's words. */
     readonly pauseReason?: string | null;
   }[];

@@ -25,6 +25,39 @@ export interface PauseTopology {
   readonly paused: boolean;
 }
 
+/** DEAD_LETTERS. What is left out of `choice` does not matter. */
+export interface DeadLettersCall {
+  readonly action: "list" | "retry" | "drop";
+  readonly choice: {
+    readonly topology?: string;
+    readonly depot?: string;
+    readonly partition?: number;
+    readonly offset?: number;
+  };
+}
+
+export interface DeadLettersAnswer {
+  /** Of "list". */
+  readonly letters: readonly DeadLetterRow[];
+  /** Of the others: how many began to be retried, or were dropped. */
+  readonly count: number;
+}
+
+export interface DeadLetterRow {
+  readonly topology: string;
+  readonly depot: string;
+  readonly sourceId: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly failures: number;
+  readonly retrying: boolean;
+  readonly setAsideMs: number;
+  readonly code: string;
+  readonly error: string;
+  /** As JSON; cut where it is long. */
+  readonly record: string;
+}
+
 /** True when a client of release `ours` can work with a cluster of release `theirs`: major and minor version are the same. */
 export function compatibleReleases(ours: string, theirs: string): boolean {
   const [a, b] = [ours, theirs].map((release) => release.split(".").slice(0, 2).join("."));

@@ -57,6 +57,8 @@ export const GET_PEERS = 4;
 export const SET_WORKER_OPTIONS = 5;
 /** A worker's hello port: pause or resume a topology (`PauseTopology`). The conductor takes it with `moduleName` and tells all workers. */
 export const PAUSE_TOPOLOGY = 6;
+/** A worker's hello port: list, retry or drop dead letters (`DeadLettersCall`). The conductor takes it with `moduleName` and asks all workers. */
+export const DEAD_LETTERS = 7;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */
 export const features: readonly string[] = ["append-tokens", "prepared-paths", "proxies"];

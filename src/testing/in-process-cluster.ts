@@ -27,7 +27,8 @@ import { moduleClasses } from "./module-classes.ts";
 import { MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
 import { type EventHook, EventHooks } from "../task/event-hook.ts";
 import { type LaunchConfig, type LaunchLiteral, launchConfigOf } from "./launch-config.ts";
-import { ModuleInstance, type ModuleInstanceOptions } from "./module-instance.ts";
+import type { DeadLetterChoice } from "../task/engine-api.ts";
+import { type DeadLetter, ModuleInstance, type ModuleInstanceOptions } from "./module-instance.ts";
 import type { UpdateLiteral } from "./update-options.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -54,6 +55,11 @@ export interface LaunchedModule {
   waitForProcessed(topology: string, count: number, timeoutMs?: number): Promise<void>;
   pause(topology: string): Promise<void>;
   resume(topology: string): Promise<void>;
+  /** Records that topologies have set aside: sources with the option `deadLetterAfter`. */
+  deadLetters(): DeadLetter[];
+  /** Begins to process them again; resolves with how many. What is left out of `choice` does not matter. */
+  retryDeadLetters(choice?: DeadLetterChoice): Promise<number>;
+  dropDeadLetters(choice?: DeadLetterChoice): Promise<number>;
   /** Another version of this module, whatever its class is called. See `InProcessCluster.updateModule`. */
   update(module: ModuleClassOrInstance, options?: UpdateLiteral): Promise<void>;
   destroy(): Promise<void>;
@@ -345,6 +351,9 @@ export class InProcessCluster implements ClusterClient {
       waitForProcessed: (topology, count, timeoutMs) => this.waitForProcessed(name, topology, count, timeoutMs),
       pause: (topology) => this.pauseTopology(name, topology),
       resume: (topology) => this.resumeTopology(name, topology),
+      deadLetters: () => this.#running(name).deadLetters(),
+      retryDeadLetters: (choice = {}) => this.#running(name).changeDeadLetters("retry", choice),
+      dropDeadLetters: (choice = {}) => this.#running(name).changeDeadLetters("drop", choice),
       update: (module, options = {}) => this.#update({ ...defineModule(module), name }, options),
       destroy: () => this.destroyModule(name),
     };

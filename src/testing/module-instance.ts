@@ -16,7 +16,8 @@ import { DynamicOptions } from "../roles/worker/dynamic-options.ts";
 import { EngineHost } from "../roles/worker/engine-host.ts";
 import { MemoryDisk } from "../storage/disk-memory.ts";
 import { memoryKv } from "../storage/kv-memory.ts";
-import type { TopologyStatus } from "../task/engine-api.ts";
+import type { DeadLetterAction, DeadLetterChoice, DeadLetterStatus, TopologyStatus } from "../task/engine-api.ts";
+import { decodeValue } from "../base/value-codec.ts";
 import type { LaunchConfig } from "./launch-config.ts";
 
 export interface ModuleInstanceOptions {
@@ -53,6 +54,11 @@ const inProcessSleep = {
   name: "topology.microbatch.empty.sleep.time.millis",
   value: 500,
 } as const;
+
+/** A record that a topology has set aside, with its error. */
+export interface DeadLetter extends Omit<DeadLetterStatus, "record"> {
+  readonly record: unknown;
+}
 
 export class ModuleInstance {
   readonly info: ModuleInstanceInfo;
@@ -136,6 +142,20 @@ export class ModuleInstance {
     }
     if (!found) throw new RamaError("UNKNOWN_OBJECT", `${this.name} has no topology ${name}`, { topology: name });
     return total;
+  }
+
+  deadLetters(): DeadLetter[] {
+    const { classes } = this.#options;
+    const found = this.#workers.flatMap(({ engine }) => engine?.engine.deadLetters() ?? []);
+    return found.map((letter) => ({
+      ...letter,
+      record: decodeValue(letter.record, 0, letter.record.length, classes),
+    }));
+  }
+
+  async changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): Promise<number> {
+    const counts = this.#workers.map(({ engine }) => engine?.engine.changeDeadLetters(action, choice) ?? 0);
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
   pause(topology: string): void {

@@ -73,11 +73,12 @@ function statsOf(status) {
     for (const d of engine.depots ?? []) add(depots, d.name, { records: d.endOffset - d.startOffset, bytes: d.bytes ?? 0 });
     for (const p of engine.pstates ?? []) add(pstates, p.name, { entries: p.entries ?? 0, bytes: p.bytes ?? 0 });
     for (const t of engine.topologies ?? []) {
-      const sums = add(topologies, t.name, { processed: t.processed, executing: t.executing, failures: t.failures });
+      const sums = add(topologies, t.name, { processed: t.processed, executing: t.executing, failures: t.failures, deadLetters: t.deadLetters ?? 0 });
       sums.kind = t.kind;
       sums.paused ||= t.paused;
       sums.pauseReason ??= t.pauseReason;
       sums.lastError ??= t.lastError;
+      sums.blocked ??= t.blocked;
     }
   }
   const logBytes = engines.reduce((sum, engine) => sum + engine.logBytes, 0);
@@ -99,6 +100,8 @@ async function modulePage(name) {
     el("h1", {}, module.name, " ", badge(module.state)),
     ...(module.error ? [notice("bad", module.error)] : []),
     ...failed.map((why) => notice("bad", `An engine has stopped: ${why}`)),
+    ...[...topologies].filter(([, t]) => t.blocked).map(([topology, { blocked }]) => notice("warn", code(topology), `: ${blocked.depot} partition ${blocked.partition} offset ${blocked.offset} has failed ${blocked.failures} times: ${blocked.error}`)),
+    ...[...topologies].filter(([, t]) => t.deadLetters > 0).map(([topology, t]) => notice("warn", code(topology), ` has set aside ${number(t.deadLetters)} records: `, code(`rama deadLetters ${name}`))),
     ...[...topologies].filter(([, t]) => t.paused).map(([topology, t]) => notice("warn", code(topology), ` is paused: ${t.pauseReason ?? "by pauseTopology"}`)),
     ...(silent > 0 ? [notice("warn", `${silent} of ${workers.length} workers do not answer; the counts below are without them.`)] : []),
     facts([

@@ -142,9 +142,14 @@ function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer
     ["log", "", "", size(all.reduce((bytes, engine) => bytes + engine.logBytes, 0))],
   ];
   print.table(["object", "", "count", "on disk"], rows);
-  for (const { name, lastError, paused, pauseReason } of topologies) {
+  const letters = sum(topologies, (t) => t.deadLetters ?? 0);
+  for (const [name, count] of letters) if (count > 0) print.out(`${name}: ${count} dead letters; see rama deadLetters`);
+  for (const { name, lastError, paused, pauseReason, blocked } of topologies) {
     if (paused) print.out(`${name} is PAUSED: ${pauseReason ?? "by pauseTopology"}; go on with: rama resumeTopology`);
-    if (lastError) print.out(`${name}: ${lastError}`);
+    if (blocked) {
+      const { depot, partition, offset, failures, error } = blocked;
+      print.out(`${name}: ${depot} partition ${partition} offset ${offset} has failed ${failures} times: ${error}`);
+    } else if (lastError) print.out(`${name}: ${lastError}`);
   }
   for (const engine of all) if (engine.failed) print.out(`engine stopped: ${engine.failed}`);
 }

@@ -23,9 +23,10 @@ import {
   UPDATE,
   type UpdateRequest,
 } from "../../protocol/conductor.ts";
-import type { PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
+import type { DeadLettersAnswer, DeadLettersCall, PeersAnswer, VersionAnswer } from "../../protocol/control.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
 import {
+  DEAD_LETTERS,
   GET_MODULE_NAMES,
   GET_PEERS,
   GET_ROUTES,
@@ -38,7 +39,7 @@ import { type ControlHandler, field, listenForCalls } from "../control-calls.ts"
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
 import { Operations } from "./operations.ts";
-import { askWorkers, pauseAtWorkers } from "./worker-status.ts";
+import { askWorkers, deadLettersOfWorkers, pauseAtWorkers } from "./worker-status.ts";
 
 export interface ConductorOptions {
   readonly platform: Platform;
@@ -122,6 +123,7 @@ export class Conductor {
       metadata: config.get<string | undefined>("cluster.metadata") ?? null,
       clusterStatus: () => clusterStatus(view, uiPort),
       moduleStatus: (name) => moduleStatus(platform, store, name),
+      deadLetters: (moduleName) => deadLetters(platform, store, { moduleName, action: "list", choice: {} }),
     };
     const http =
       options.httpApp &&
@@ -129,6 +131,7 @@ export class Conductor {
     if (http) closing.push(() => http.close());
     uiPort = http?.port ?? 0;
     const handlers = conductorCalls(view, operations, bundles, () => uiPort);
+    handlers.set(DEAD_LETTERS, (body) => deadLetters(platform, store, checkedDeadLetters(body)));
     handlers.set(PAUSE_TOPOLOGY, (body) => pauseTopology(platform, store, body));
     const listener = await listenForCalls(
       env,
@@ -245,6 +248,25 @@ async function moduleStatus(platform: Platform, store: ClusterStore, name: strin
     engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
     log: (await store.operations(name)).slice(-50),
   };
+}
+
+function checkedDeadLetters(body: Record<string, unknown>): DeadLettersCall & { readonly moduleName: string } {
+  field(body, "moduleName", "string");
+  field(body, "choice", "object");
+  if (!["list", "retry", "drop"].includes(field(body, "action", "string") as string))
+    throw new RamaError("BAD_FRAME", `dead letters are listed, retried or dropped, not ${String(body["action"])}`, {});
+  return body as unknown as DeadLettersCall & { readonly moduleName: string };
+}
+
+/** Of the instance that serves; workers of one that is prepared or ends have none of their own. */
+async function deadLetters(
+  platform: Platform,
+  store: ClusterStore,
+  { moduleName, action, choice }: DeadLettersCall & { readonly moduleName: string },
+): Promise<DeadLettersAnswer> {
+  const { value: module } = await store.requireModule(moduleName);
+  const workers = [...(await store.workers(module.appendTarget)).values()];
+  return deadLettersOfWorkers(platform, workers, { action, choice });
 }
 
 async function pauseTopology(platform: Platform, store: ClusterStore, body: Record<string, unknown>): Promise<object> {

@@ -6,7 +6,8 @@ import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { WorkerReport } from "../../protocol/cluster-records.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
-import { PAUSE_TOPOLOGY } from "../../protocol/table.ts";
+import type { DeadLetterRow, DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
+import { DEAD_LETTERS, PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 
 const timeoutMs = 1_000;
 
@@ -38,6 +39,32 @@ export async function pauseAtWorkers(
       client.close();
     }
   }
+}
+
+/** Of all workers. MODULE_NOT_RUNNING names one that is down; the call may be repeated. */
+export async function deadLettersOfWorkers(
+  { env, transport }: Platform,
+  workers: readonly WorkerReport[],
+  call: DeadLettersCall,
+): Promise<DeadLettersAnswer> {
+  const letters: DeadLetterRow[] = [];
+  let count = 0;
+  for (const worker of workers) {
+    if (worker.state !== "running") {
+      const message = `worker ${worker.workerIndex} is ${worker.state}: its dead letters are not known now; try again`;
+      throw new RamaError("MODULE_NOT_RUNNING", message, { worker: worker.workerId });
+    }
+    const address = { host: worker.host, port: worker.helloPort };
+    const client = new RpcClient(env, transport, address, { connectTimeoutMs: timeoutMs });
+    try {
+      const answer = decodeControl(await client.call(DEAD_LETTERS, encodeControl(call), 5_000)) as DeadLettersAnswer;
+      letters.push(...answer.letters);
+      count += answer.count;
+    } finally {
+      client.close();
+    }
+  }
+  return { letters, count };
 }
 
 async function ask({ env, transport }: Platform, worker: WorkerReport): Promise<unknown> {

@@ -1,6 +1,7 @@
 // An engine thread as the worker's main thread sees it.
 import type { Env } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
+import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
 import { failureOf } from "../../protocol/failure.ts";
 import type { EngineStatus } from "../../task/engine-api.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
@@ -28,7 +29,7 @@ type Loaded = Extract<FromEngine, { kind: "loaded" }>;
 
 /** A thread that has not closed its store by then is left behind. */
 const closeTimeoutMs = 8_000;
-const statusTimeoutMs = 5_000;
+const answerTimeoutMs = 5_000;
 
 export class EngineHandle {
   readonly stuckNote: SharedArrayBuffer;
@@ -41,7 +42,7 @@ export class EngineHandle {
   onFailed: (error: RamaError) => void = () => {};
   readonly #env: Env;
   readonly #thread: ThreadPort;
-  readonly #statuses = new Map<number, (status: EngineStatus) => void>();
+  readonly #requests = new Map<number, (answer: unknown) => void>();
   #nextRequest = 1;
   #settle!: { resolve: (ready: Ready) => void; reject: (error: RamaError) => void };
   #onLoaded!: () => void;
@@ -72,18 +73,31 @@ export class EngineHandle {
   }
 
   status(): Promise<EngineStatus> {
+    return this.#ask((request) => ({ kind: "status", request }));
+  }
+
+  deadLetters(call: DeadLettersCall): Promise<DeadLettersAnswer> {
+    return this.#ask((request) => ({ kind: "deadLetters", request, call }));
+  }
+
+  #ask<T>(message: (request: number) => ToEngine): Promise<T> {
     return new Promise((resolve, reject) => {
       const request = this.#nextRequest++;
-      const timer = this.#env.setTimer(statusTimeoutMs, () => {
-        this.#statuses.delete(request);
-        reject(new RamaError("TIMEOUT", `an engine thread did not answer within ${statusTimeoutMs} ms`));
+      const timer = this.#env.setTimer(answerTimeoutMs, () => {
+        this.#requests.delete(request);
+        reject(new RamaError("TIMEOUT", `an engine thread did not answer within ${answerTimeoutMs} ms`));
       });
-      this.#statuses.set(request, (status) => {
+      this.#requests.set(request, (answer) => {
         timer.cancel();
-        resolve(status);
+        resolve(answer as T);
       });
-      this.post({ kind: "status", request });
+      this.post(message(request));
     });
+  }
+
+  #answered(request: number, answer: unknown): void {
+    this.#requests.get(request)?.(answer);
+    this.#requests.delete(request);
   }
 
   close(): Promise<void> {
@@ -116,8 +130,10 @@ export class EngineHandle {
         this.#settle.reject(failureOf(message.failure));
         return;
       case "status":
-        this.#statuses.get(message.request)?.(message.status);
-        this.#statuses.delete(message.request);
+        this.#answered(message.request, message.status);
+        return;
+      case "deadLetters":
+        this.#answered(message.request, message.answer);
         return;
       case "closed":
         this.#ended = true;

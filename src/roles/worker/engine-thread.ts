@@ -4,12 +4,15 @@ import type { Env, Timer } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
+import type { ClassRegistry } from "../../base/values.ts";
+import type { DeadLettersCall } from "../../protocol/control.ts";
 import { failureText } from "../../protocol/failure.ts";
 import type { OptionSetting } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
 import { ClusterAccess, routeServers } from "./cluster-access.ts";
+import { letterRows } from "./dead-letter-rows.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModule } from "./module-loader.ts";
@@ -38,6 +41,7 @@ export class EngineThread {
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
   #spaceTimer: Timer | undefined;
+  #classes: ClassRegistry | undefined;
   #go: () => void = () => {};
   #closing = false;
 
@@ -67,6 +71,9 @@ export class EngineThread {
       case "status":
         this.#env.spawn("status", () => this.#status(message.request));
         return;
+      case "deadLetters":
+        this.#env.spawn("dead letters", () => this.#deadLetters(message.request, message.call));
+        return;
       case "close":
         this.#env.spawn("engine close", () => this.#close());
     }
@@ -75,6 +82,16 @@ export class EngineThread {
   async #status(request: number): Promise<void> {
     const status = await this.#host?.engine.statusWithSizes();
     if (status !== undefined) this.#options.send({ kind: "status", request, status });
+  }
+
+  async #deadLetters(request: number, { action, choice }: DeadLettersCall): Promise<void> {
+    const engine = this.#host?.engine;
+    if (engine === undefined) return;
+    const answer =
+      action === "list"
+        ? { letters: letterRows(engine.deadLetters(), choice, this.#classes), count: 0 }
+        : { letters: [], count: await engine.changeDeadLetters(action, choice) };
+    this.#options.send({ kind: "deadLetters", request, answer });
   }
 
   #setOptions(settings: readonly OptionSetting[]): void {
@@ -99,6 +116,7 @@ export class EngineThread {
         serializations: config.get<readonly string[] | undefined>("custom.serializations") ?? [],
         ...(assignment.libDir === undefined ? {} : { libDir: assignment.libDir }),
       });
+      this.#classes = classes;
       this.#options.send({
         kind: "loaded",
         objects: objectTable(module),

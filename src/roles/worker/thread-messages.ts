@@ -1,4 +1,5 @@
 // What a worker's main thread and its engine threads tell each other (structured clones over postMessage). Requests and their answers carry a number.
+import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
 import type { EngineStatus } from "../../task/engine-api.ts";
 import type { GroupAddress, ObjectTable } from "../../protocol/routes.ts";
 import type { OptionSetting } from "../../protocol/cluster-records.ts";
@@ -27,6 +28,7 @@ export type ToEngine =
   | { readonly kind: "options"; readonly settings: readonly OptionSetting[] }
   | { readonly kind: "pause"; readonly topology: string; readonly paused: boolean }
   | { readonly kind: "status"; readonly request: number }
+  | { readonly kind: "deadLetters"; readonly request: number; readonly call: DeadLettersCall }
   | { readonly kind: "close" };
 
 export type FromEngine =
@@ -44,4 +46,5 @@ export type FromEngine =
     }
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
+  | { readonly kind: "deadLetters"; readonly request: number; readonly answer: DeadLettersAnswer }
   | { readonly kind: "closed" };

@@ -8,10 +8,17 @@ import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { Listener } from "../../net/transport.ts";
 import type { OptionSetting } from "../../protocol/cluster-records.ts";
-import type { VersionAnswer } from "../../protocol/control.ts";
+import type { DeadLettersAnswer, DeadLettersCall, VersionAnswer } from "../../protocol/control.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes } from "../../protocol/routes.ts";
-import { GET_ROUTES, GET_VERSION, PAUSE_TOPOLOGY, PROTOCOL_VERSION, SET_WORKER_OPTIONS } from "../../protocol/table.ts";
+import {
+  DEAD_LETTERS,
+  GET_ROUTES,
+  GET_VERSION,
+  PAUSE_TOPOLOGY,
+  PROTOCOL_VERSION,
+  SET_WORKER_OPTIONS,
+} from "../../protocol/table.ts";
 import { stuckNoteBytes } from "../../task/stuck-note.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { WorkerFiles } from "../supervisor/worker-files.ts";
@@ -102,6 +109,7 @@ export class Worker {
         [GET_ROUTES, () => this.#routes()],
         [WORKER_STATUS, () => this.#status()],
         [SET_WORKER_OPTIONS, (body) => this.#setOptions(field(body, "options", "object") as OptionSetting[])],
+        [DEAD_LETTERS, (body) => this.#deadLetters(body as unknown as DeadLettersCall)],
         [
           PAUSE_TOPOLOGY,
           (body) =>
@@ -222,6 +230,14 @@ export class Worker {
     else this.#stuck.resume(topology);
     for (const engine of this.#engines) engine.post({ kind: "pause", topology, paused });
     return {};
+  }
+
+  async #deadLetters(call: DeadLettersCall): Promise<DeadLettersAnswer> {
+    const answers = await Promise.all(this.#engines.map((engine) => engine.deadLetters(call)));
+    return {
+      letters: answers.flatMap(({ letters }) => letters),
+      count: answers.reduce((sum, { count }) => sum + count, 0),
+    };
   }
 
   #beat(): void {
