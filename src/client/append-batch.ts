@@ -41,6 +41,10 @@ export class AppendBatch {
     return this.#waiters.length;
   }
 
+  get bytes(): number {
+    return this.#writer.length;
+  }
+
   get full(): boolean {
     return this.#waiters.length >= batchRecordsMax || this.#writer.length >= batchBytesMax;
   }

@@ -14,6 +14,8 @@ import { backOffMs, isRouteTrouble, type RouteTable } from "./routing.ts";
 
 /** More than these fill the pipe; fewer, larger batches serve the engine better. */
 const inFlightMax = 16;
+/** A batch of so many bytes leaves before the running code is done, as long as the pipe has room: the engine works on it while the next is made. */
+const earlySendBytes = 32 * 1024;
 /** Sending pauses above this many unsent bytes on the connection. */
 const unsentPauseBytes = 8 * 1024 * 1024;
 const unsentPauseMs = 5;
@@ -59,12 +61,13 @@ export class PartitionQueue {
       if (batch.count === 0) this.#waiting.pop();
       throw error;
     }
-    this.#schedule();
+    this.#sendSoon(batch);
   }
 
   addEncoded(value: Uint8Array, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
-    this.#batchFor(level).addEncoded(value, waiter, tag);
-    this.#schedule();
+    const batch = this.#batchFor(level);
+    batch.addEncoded(value, waiter, tag);
+    this.#sendSoon(batch);
   }
 
   /** Ends everything: what was sent as unknown, the rest as not appended. */
@@ -85,6 +88,11 @@ export class PartitionQueue {
     const batch = new AppendBatch(level, context.env.monotonicMs() + timeoutMs, context.classes);
     this.#waiting.push(batch);
     return batch;
+  }
+
+  #sendSoon(batch: AppendBatch): void {
+    if (batch.bytes >= earlySendBytes && this.#inFlight.length < inFlightMax) this.#pump();
+    else this.#schedule();
   }
 
   /** Sends when the running code is done, so that appends of one turn share a frame. */

@@ -20,8 +20,8 @@ const defaultMaxFrameBytes = 20 * 1024 * 1024;
 const defaultMaxUnsentBytes = 64 * 1024 * 1024;
 /** How long a closing connection may take to send what it still holds. */
 const lingerMs = 5_000;
-/** Gathered bytes that are written without waiting for the end of the turn: the kernel can work meanwhile. */
-const earlyFlushBytes = 256 * 1024;
+/** Gathered bytes that are written without waiting for the end of the turn: the kernel and the peer can work meanwhile. */
+const earlyFlushBytes = 32 * 1024;
 /** Gathered frames after which the same is done, so that the peer works on the first of a crowd of small requests or answers while the rest is made. */
 const earlyFlushFrames = 32;
 
