@@ -18,7 +18,7 @@ import { DynamicOptions } from "../src/roles/worker/dynamic-options.ts";
 import { EngineHost } from "../src/roles/worker/engine-host.ts";
 import { bunDisk } from "../src/storage/disk-bun.ts";
 import { levelKv } from "../src/storage/kv-level.ts";
-import { CountModule } from "./count-module.ts";
+import { CountModule } from "./modules/count.ts";
 
 const { values } = parseArgs({
   options: {
