@@ -47,7 +47,9 @@ test("a timeline keeps the newest 600 and not many more", async () => {
   }
   const posts = await module.query<Post[]>("timeline").invoke("dan", kept);
   expect(posts.map(({ id }) => id)).toEqual(Array.from({ length: kept }, (_, i) => 2099 - i));
-  const pages = await module.pstate<Map<number, unknown[]>>("$$timelines").selectOne(Path.key("dan").sortedMapRangeFrom(0));
+  const pages = await module
+    .pstate<Map<number, unknown[]>>("$$timelines")
+    .selectOne(Path.key("dan").sortedMapRangeFrom(0));
   expect([...pages!.values()].flat().length).toBeLessThanOrEqual(900);
 });
 
