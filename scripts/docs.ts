@@ -1,4 +1,5 @@
-// Writes the pages that come from tables: docs/cli.md (commands), docs/errors.md (error codes), docs/options.md (settings).
+// Writes the pages that come from tables: docs/cli.md (commands), docs/errors.md (error codes), docs/options.md (settings), and
+// docs/parity.md from the claims of tests/parity.
 //   npm run docs [-- --check]
 // `tests/tidy/docs.test.ts` fails when a page and its table differ.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -7,6 +8,7 @@ import { errorTable, type ErrorKind } from "../src/base/errors.ts";
 import { commands } from "../src/cli/commands.ts";
 import { markdown as commandsPage } from "../src/cli/help.ts";
 import { describeType, type Option, options } from "../src/config/options.ts";
+import { parityPage } from "./parity.ts";
 
 const root = resolve(import.meta.dir, "..");
 
@@ -16,6 +18,7 @@ export function generatedPages(): Readonly<Record<string, string>> {
     "docs/cli.md": `${commandsPage(commands).trimEnd()}\n`,
     "docs/errors.md": errorsPage(),
     "docs/options.md": optionsPage(),
+    "docs/parity.md": parityPage(),
   };
 }
 

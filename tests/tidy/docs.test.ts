@@ -3,13 +3,18 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { generatedPages } from "../../scripts/docs.ts";
+import { missingReferences } from "../../scripts/parity.ts";
 import { root } from "./source-files.ts";
 
-test("docs/cli.md, docs/errors.md and docs/options.md say what their tables say (npm run docs)", () => {
+test("docs/cli.md, docs/errors.md, docs/options.md and docs/parity.md say what their tables say (npm run docs)", () => {
   const stale = Object.entries(generatedPages())
     .filter(([path, text]) => !existsSync(join(root, path)) || readFileSync(join(root, path), "utf8") !== text)
     .map(([path]) => path);
   expect(stale).toEqual([]);
+});
+
+test("every test that a claim of the language names is there", () => {
+  expect(missingReferences()).toEqual([]);
 });
 
 const pages = ["README.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)].filter((path) =>
