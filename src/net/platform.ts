@@ -17,7 +17,11 @@ export interface Processes {
     readonly env: Readonly<Record<string, string>>;
     readonly outFile: string;
   }): ChildProcess;
-  alive(pid: number): boolean;
+  /**
+   * Tells the process from another one that has its pid later, after a restart of the machine or container above all. undefined: no process has the pid now.
+   * "": there is one, and the system does not tell.
+   */
+  birth(pid: number): string | undefined;
   /** "SIGTERM" asks, "SIGKILL" ends. No-op for a process that is gone. */
   signal(pid: number, signal: "SIGTERM" | "SIGKILL"): void;
 }

@@ -24,7 +24,7 @@ export function bunProcesses(): Processes {
         closeSync(out);
       }
     },
-    alive,
+    birth,
     signal(pid, signal) {
       try {
         process.kill(pid, signal);
@@ -35,19 +35,22 @@ export function bunProcesses(): Processes {
   };
 }
 
-/** A zombie that its parent has not waited for yet is not alive. */
-function alive(pid: number): boolean {
+/** A zombie that its parent has not waited for yet is not there. On Linux: the boot's id and the start in clock ticks since then. */
+function birth(pid: number): string | undefined {
   try {
     process.kill(pid, 0);
   } catch (error) {
     // EPERM: it lives and belongs to somebody else.
-    return (error as { code?: string }).code === "EPERM";
+    if ((error as { code?: string }).code !== "EPERM") return undefined;
   }
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3) !== "Z";
+    // Behind the name, which may hold anything, come the state and 19 numbers up to the start.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (fields[0] === "Z") return undefined;
+    return `${readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim()}/${fields[19]}`;
   } catch {
-    // No /proc on this system.
-    return true;
+    // No /proc on this system, or gone in between: the next look tells.
+    return "";
   }
 }

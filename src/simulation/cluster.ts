@@ -15,7 +15,7 @@ import { defineModule } from "../module/build.ts";
 import { moduleContract } from "../module/contract.ts";
 import type { RamaModule } from "../module/module.ts";
 import { RpcClient } from "../net/rpc.ts";
-import { LAUNCH, MODULE_STATUS, type ModuleStatusAnswer, PUT_BUNDLE } from "../protocol/conductor.ts";
+import { LAUNCH, MODULE_STATUS, type ModuleStatusAnswer, PUT_BUNDLE, UPDATE } from "../protocol/conductor.ts";
 import { objectTable } from "../protocol/routes.ts";
 import { sha256 } from "../roles/conductor/bundles.ts";
 import { Conductor } from "../roles/conductor/conductor.ts";
@@ -137,29 +137,10 @@ export class SimulatedCluster {
 
   /** Resolves when the module runs; goes on through trouble of the conductor. */
   async launch(module: ModuleClass, launch: SimulatedLaunch): Promise<string> {
-    const definition = defineModule(module);
-    const { name } = definition;
-    const classes = new ClassRegistry();
-    for (const type of moduleClasses(definition)) classes.register(type);
-    const compiled = compileModule(definition, { classes });
-    const bundle = new TextEncoder().encode(`simulated module ${name}`);
-    const hash = sha256(bundle);
-    this.#bundles.set(hash, () => ({ module: compiled, classes, functionNamed: () => undefined }));
+    const { bundle, ...deployment } = this.#deployment(module);
+    const { moduleName: name, bundleHash: hash } = deployment;
     const { tasks, threads = 1, workers = 1, replicationFactor = 1 } = launch;
-    const request = {
-      moduleName: name,
-      moduleExport: name,
-      bundleHash: hash,
-      ramaVersion: release,
-      tasks,
-      threads,
-      workers,
-      replicationFactor,
-      configOverrides: {},
-      options: definition.launchOptions,
-      objects: { ...objectTable(compiled), contract: moduleContract(definition) },
-      dependencies: dependenciesOf(definition),
-    };
+    const request = { ...deployment, tasks, threads, workers, replicationFactor, options: deployment.launchOptions };
     for (;;) {
       try {
         await this.call(PUT_BUNDLE, { hash, offset: 0, total: bundle.length, bytes: bundle });
@@ -172,6 +153,35 @@ export class SimulatedCluster {
         await (await this.#operatorContext()).process.sleep(500);
       }
     }
+  }
+
+  /** The same module again, with workers of its own: all data stays. RamaErrors of the conductor. */
+  async update(module: ModuleClass): Promise<void> {
+    const { bundle, ...deployment } = this.#deployment(module);
+    await this.call(PUT_BUNDLE, { hash: deployment.bundleHash, offset: 0, total: bundle.length, bytes: bundle });
+    await this.call(UPDATE, { ...deployment, options: [], objectsToDelete: [], resetConfig: false }, 60_000);
+  }
+
+  #deployment(module: ModuleClass) {
+    const definition = defineModule(module);
+    const { name } = definition;
+    const classes = new ClassRegistry();
+    for (const type of moduleClasses(definition)) classes.register(type);
+    const compiled = compileModule(definition, { classes });
+    const bundle = new TextEncoder().encode(`simulated module ${name}`);
+    const hash = sha256(bundle);
+    this.#bundles.set(hash, () => ({ module: compiled, classes, functionNamed: () => undefined }));
+    return {
+      bundle,
+      moduleName: name,
+      moduleExport: name,
+      bundleHash: hash,
+      ramaVersion: release,
+      configOverrides: {},
+      launchOptions: definition.launchOptions,
+      objects: { ...objectTable(compiled), contract: moduleContract(definition) },
+      dependencies: dependenciesOf(definition),
+    };
   }
 
   async #isRunning(name: string): Promise<boolean> {

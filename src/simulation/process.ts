@@ -20,6 +20,7 @@ export interface ProcessOptions {
   readonly host: ProcessHost;
   readonly name: string;
   readonly pid: number;
+  readonly birth: string;
   /** Something that nobody awaits has thrown, in a process that lives. */
   readonly onFailure: (process: SimulatedProcess, name: string, error: unknown) => void;
   /** Called once, at its end. */
@@ -28,6 +29,7 @@ export interface ProcessOptions {
 
 export class SimulatedProcess implements Env {
   readonly pid: number;
+  readonly birth: string;
   readonly name: string;
   readonly host: ProcessHost;
   readonly log: Log;
@@ -45,6 +47,7 @@ export class SimulatedProcess implements Env {
     this.#options = options;
     this.#env = options.env;
     this.pid = options.pid;
+    this.birth = options.birth;
     this.name = options.name;
     this.host = options.host;
     this.log = processLog(options.env, `${options.host.name}/${options.name}.${options.pid}`, () => this.now());

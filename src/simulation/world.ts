@@ -87,6 +87,7 @@ export class SimulatedWorld {
   readonly #options: WorldOptions;
   readonly #hosts = new Map<string, SimulatedHost>();
   readonly #contexts = new Map<SimulatedProcess, ProcessContext & { readonly end: () => void }>();
+  #births = 0;
   readonly #http: HttpServers = new Map();
 
   constructor(options: WorldOptions) {
@@ -145,6 +146,7 @@ export class SimulatedWorld {
       host,
       name,
       pid,
+      birth: `b${++this.#births}`,
       onFailure: ({ name: where }, what, error) => this.#failed(`${where}: ${what}`, error),
       onEnd: () => this.#ended(host, process),
     });
@@ -230,9 +232,10 @@ export class SimulatedWorld {
         start() {
           throw new RamaError("INTERNAL", "a simulated role starts its processes by the world", {});
         },
-        alive: (pid) => {
+        birth: (pid) => {
           process.leave();
-          return host.processes.get(pid)?.alive ?? false;
+          const other = host.processes.get(pid);
+          return other?.alive ? other.birth : undefined;
         },
         signal: (pid, signal) => {
           process.leave();

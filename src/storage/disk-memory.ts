@@ -33,7 +33,7 @@ class FileNode {
   unsynced: Undo[] = [];
   /** Lists of syncs in flight, oldest first. */
   syncing: Undo[][] = [];
-  /** After a failed sync nothing that was unsynced then ever becomes durable, although later syncs succeed. */
+  /** After a failed sync nothing that was unsynced then ever becomes durable, although later syncs succeed - unless it is written once more. */
   doubtful: Undo[] = [];
 }
 
@@ -246,6 +246,39 @@ function loseUnsynced(node: FileNode, random: () => number): void {
   node.doubtful = [];
 }
 
+/** What a failed sync had left in doubt and was written again since is in doubt no more; the file's length comes with any sync that succeeds. */
+function becameDurable(node: FileNode, writes: readonly Undo[]): void {
+  if (node.doubtful.length === 0) return;
+  const end = Math.max(0, ...writes.map(({ position, length }) => position + length));
+  for (const { position, length } of writes) {
+    node.doubtful = node.doubtful.flatMap((doubt) => without(doubt, position, position + length));
+  }
+  node.doubtful = node.doubtful
+    .filter((doubt) => doubt.length > 0)
+    .map((doubt) => ({ ...doubt, sizeBefore: Math.max(doubt.sizeBefore, end) }));
+}
+
+/** What is left of `doubt` outside of [from, to). */
+function without(doubt: Undo, from: number, to: number): Undo[] {
+  const end = doubt.position + doubt.length;
+  if (to <= doubt.position || from >= end) return [doubt];
+  const piece = (start: number, stop: number): Undo[] =>
+    start >= stop
+      ? []
+      : [
+          {
+            ...doubt,
+            position: start,
+            length: stop - start,
+            replaced: doubt.replaced.subarray(
+              Math.min(doubt.replaced.length, start - doubt.position),
+              Math.min(doubt.replaced.length, stop - doubt.position),
+            ),
+          },
+        ];
+  return [...piece(doubt.position, Math.min(from, end)), ...piece(Math.max(to, doubt.position), end)];
+}
+
 /** Restores what was there before one write, except for its first `torn` bytes. */
 function takeBack(node: FileNode, undo: Undo, torn: number): void {
   const { position, replaced, sizeBefore } = undo;
@@ -313,6 +346,7 @@ class MemoryFile implements DiskFile {
     this.#check(false);
     const node = this.#node;
     this.#syncFault(node.unsynced);
+    becameDurable(node, [...node.syncing.flat(), ...node.unsynced]);
     node.unsynced = [];
     node.syncing = [];
   }
@@ -328,6 +362,7 @@ class MemoryFile implements DiskFile {
     const at = node.syncing.indexOf(writes);
     if (at >= 0) node.syncing.splice(at, 1);
     this.#syncFault(writes);
+    becameDurable(node, writes);
   }
 
   truncate(size: number): void {

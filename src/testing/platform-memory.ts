@@ -133,7 +133,7 @@ const noProcesses: Processes = {
   start() {
     throw new RamaError("INTERNAL", "there are no processes in memory: give the world some");
   },
-  alive: () => false,
+  birth: () => undefined,
   signal() {},
 };
 

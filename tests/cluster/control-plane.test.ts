@@ -43,6 +43,8 @@ const bundle = new TextEncoder().encode("export class M {}");
 /** Plays processes: a started worker says that it serves, unless it is told to die. */
 class PlayedWorkers {
   readonly running = new Map<number, WorkerAssignment>();
+  /** Of pids that a stranger has got. */
+  readonly births = new Map<number, string>();
   started = 0;
   dieAtStart = false;
   /** SIGTERM is not obeyed. */
@@ -88,7 +90,7 @@ async function cluster() {
   const world = new MemoryWorld({
     processes: {
       start: () => ({ pid: 0 }),
-      alive: (pid) => workers.running.has(pid),
+      birth: (pid) => (workers.running.has(pid) ? (workers.births.get(pid) ?? "first") : undefined),
       signal: (pid) => void (workers.stubborn || workers.running.delete(pid)),
     },
   });
@@ -270,6 +272,20 @@ const updateRequest = (name: string, more: Partial<UpdateRequest> = {}): UpdateR
   objectsToDelete: [],
   resetConfig: false,
   ...more,
+});
+
+test("a stranger with the pid of a worker that is gone is neither adopted nor killed", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  const [pid] = [...c.workers.running.keys()];
+  c.workers.births.set(pid!, "stranger");
+  const again = await until(async () => {
+    const { workers } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+    return workers.find((worker) => worker.state === "running" && worker.pid !== pid);
+  });
+  expect(again.starts).toBe(2);
+  expect(c.workers.running.has(pid!)).toBe(true);
 });
 
 test("an update hands the data over, keeps config overrides and options, and forgets the old instance", async () => {

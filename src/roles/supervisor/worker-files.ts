@@ -14,6 +14,8 @@ import type { Disk } from "../../storage/disk.ts";
 
 export interface ProcessFile {
   readonly pid: number;
+  /** `Processes.birth`: another process may have the pid later. Absent in files of earlier releases. */
+  readonly birth?: string;
   readonly startedMs: number;
   readonly starts: number;
   readonly startsInARow: number;

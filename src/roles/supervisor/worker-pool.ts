@@ -7,7 +7,7 @@ import { dataIdOf, type WorkerReport, type WorkerTask } from "../../protocol/clu
 import { bindAddress } from "../cluster-settings.ts";
 import type { WorkerAssignment } from "../worker/assignment.ts";
 import type { ObservedWorker } from "./reconcile.ts";
-import { WorkerFiles } from "./worker-files.ts";
+import { type ProcessFile, WorkerFiles } from "./worker-files.ts";
 import { WorkerPorts } from "./worker-ports.ts";
 
 /** Starts the process of a worker (the executable as `worker <assignment file>`); returns its pid. */
@@ -65,7 +65,7 @@ export class WorkerPool {
       const files = this.#files(workerId);
       const process = files.process();
       const pid = process?.pid ?? 0;
-      const alive = pid !== 0 && platform.processes.alive(pid);
+      const alive = process !== undefined && this.#isAlive(process);
       const ready = pid !== 0 && files.status(pid) !== undefined;
       const prepared = pid !== 0 && files.prepared(pid);
       if (process && ready && alive) this.#noteReady(files, process);
@@ -100,6 +100,7 @@ export class WorkerPool {
     });
     files.writeProcess({
       pid,
+      birth: platform.processes.birth(pid) ?? "gone",
       startedMs: platform.env.now(),
       starts: (before?.starts ?? 0) + 1,
       startsInARow: (before?.startsInARow ?? 0) + 1,
@@ -195,6 +196,12 @@ export class WorkerPool {
 
   #dataDir({ instance, workerIndex }: WorkerTask): string {
     return WorkerFiles.dataDir(this.#dir, dataIdOf(instance), workerIndex);
+  }
+
+  /** A stranger that has got its pid is not it. */
+  #isAlive({ pid, birth }: ProcessFile): boolean {
+    const present = pid === 0 ? undefined : this.#options.platform.processes.birth(pid);
+    return present !== undefined && (present === "" || birth === undefined || birth === "" || present === birth);
   }
 
   #noteReady(files: WorkerFiles, process: NonNullable<ReturnType<WorkerFiles["process"]>>): void {

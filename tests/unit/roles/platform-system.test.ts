@@ -28,9 +28,12 @@ test("a process writes to its file, is alive, and ends when it is asked to", asy
   });
   await until(() => readFileSync(outFile, "utf8").includes("oops"));
   expect(readFileSync(outFile, "utf8")).toBe("hello child\noops\n");
-  expect(processes.alive(pid)).toBe(true);
+  const birth = processes.birth(pid);
+  expect(birth).toBeDefined();
+  expect(processes.birth(pid)).toBe(birth);
+  expect(processes.birth(process.pid)).not.toBe(birth);
   processes.signal(pid, "SIGTERM");
-  await until(() => !processes.alive(pid));
+  await until(() => processes.birth(pid) === undefined);
   processes.signal(pid, "SIGKILL");
 });
 

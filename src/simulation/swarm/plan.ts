@@ -1,0 +1,137 @@
+// What one seed does, drawn before anything runs: the cluster, the load and every fault with its time. Each seed switches on a few kinds of faults only (swarm
+// testing: a run with everything hides what a run with two kinds shows). A plan is data, so that a failing one can be made smaller.
+import { Chance } from "../chance.ts";
+import type { SimulatedLaunch } from "../cluster.ts";
+
+export const faultKinds = [
+  "kill worker",
+  "kill worker at a call",
+  "kill supervisor",
+  "kill conductor",
+  "kill all",
+  "kill client",
+  "power cut",
+  "power cut of all",
+  "disk full",
+  "failing syncs",
+  "slow syncs",
+  "cut",
+  "one-way cut",
+  "metastore cut",
+  "metastore outage",
+  "metastore session",
+  "pause worker",
+  "pause host",
+  "slow network",
+  "lost connections",
+  "clock jump",
+  "user code throws",
+  "module update",
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly atMs: number;
+  /** How long it lasts, where it lasts. */
+  readonly forMs: number;
+  /** Picks whom it strikes, in [0, 1); and whom else. */
+  readonly whom: number;
+  readonly whomElse: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly ledger: SimulatedLaunch | undefined;
+  readonly bank: SimulatedLaunch | undefined;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly networkMs: number;
+  readonly syncMs: number;
+  readonly clients: number;
+  readonly keys: number;
+  /** Of each client. */
+  readonly operations: number;
+  readonly thinkMs: number;
+  /** Operations of one client that may be under way at once. */
+  readonly width: number;
+  readonly proxies: number;
+  /** Modules are launched while faults strike already. */
+  readonly launchUnderFaults: boolean;
+  readonly chaosMs: number;
+  readonly faults: readonly Fault[];
+}
+
+export interface PlanOptions {
+  /** Simulated milliseconds under faults. */
+  readonly chaosMs: number;
+  /** Kinds to draw from; all when left out. */
+  readonly kinds?: readonly FaultKind[];
+}
+
+/** Those that strike everything are rarer. */
+const weights: Partial<Record<FaultKind, number>> = { "kill all": 0.3, "power cut of all": 0.4, "module update": 0.3 };
+
+export function planOf(seed: number, options: PlanOptions): Plan {
+  const chance = new Chance(seed);
+  const nodes = chance.of([1, 1, 2, 2, 3]);
+  const launch = (): SimulatedLaunch => {
+    const tasks = chance.of([1, 2, 4, 8]);
+    const threads = chance.int(1, tasks);
+    return { tasks, threads, workers: chance.int(1, Math.min(threads, nodes * 2)) };
+  };
+  const modules = chance.of(["ledger", "bank", "both", "both"]);
+  const { chaosMs } = options;
+  return {
+    seed,
+    nodes,
+    ledger: modules === "bank" ? undefined : launch(),
+    bank: modules === "ledger" ? undefined : launch(),
+    settings: settingsOf(chance),
+    networkMs: chance.of([0.1, 0.3, 0.3, 2, 20]),
+    syncMs: chance.of([0.2, 0.8, 0.8, 4]),
+    clients: chance.int(1, 3),
+    keys: chance.int(1, 12),
+    operations: Math.round(chaosMs / chance.of([20, 40, 100])),
+    thinkMs: chance.of([5, 20, 40]),
+    width: chance.of([1, 2, 8]),
+    proxies: chance.of([0, 1, 3]),
+    launchUnderFaults: chance.maybe(0.25),
+    chaosMs,
+    faults: faultsOf(chance, options),
+  };
+}
+
+function settingsOf(chance: Chance): Record<string, unknown> {
+  return {
+    "supervisor.port.range": chance.of([0, [3000, 3015]]),
+    "worker.task.threads": chance.of([1, 1, 2]),
+    "zookeeper.session.timeout.millis": chance.of([1_000, 4_000, 10_000]),
+    "supervisor.worker.heartbeat.timeout.millis": chance.of([1_500, 5_000]),
+    "log.segment.bytes": chance.of([64 * 1024, 256 * 1024, 16 * 1024 * 1024]),
+    "foreign.depot.operation.timeout.millis": chance.of([1_000, 5_000, 20_000]),
+    "topology.stream.timeout.seconds": chance.of([2, 30]),
+    "topology.microbatch.phase.timeout.seconds": chance.of([2, 30]),
+    "depot.microbatch.max.records": chance.of([3, 20, 1000]),
+  };
+}
+
+function faultsOf(chance: Chance, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
+  const enabled = kinds.filter(() => chance.maybe(0.22));
+  if (enabled.length === 0) enabled.push(chance.of(kinds));
+  const everyMs = chance.of([500, 1_500, 4_000]);
+  const faults: Fault[] = [];
+  for (let atMs = chance.wait(everyMs); atMs < chaosMs; atMs += chance.wait(everyMs)) {
+    const kind = chance.of(enabled);
+    const fault: Fault = {
+      kind,
+      atMs: Math.round(atMs),
+      forMs: Math.round(chance.wait(chance.of([300, 2_000, 8_000]))),
+      whom: chance.random(),
+      whomElse: chance.random(),
+    };
+    if (chance.maybe(weights[kind] ?? 1)) faults.push(fault);
+  }
+  return faults;
+}
