@@ -73,6 +73,7 @@ export { Helpers } from "./dataflow/helpers-vars.ts";
 export { Ops } from "./dataflow/ops.ts";
 export { fields } from "./dataflow/patterns.ts";
 export { Depot } from "./module/depot-partitioning.ts";
+export { MigrationOptions } from "./module/migration-options.ts";
 export { PState, SubindexOptions } from "./module/pstate-schema.ts";
 export { RamaModule } from "./module/module.ts";
 export type { Setup } from "./module/setup.ts";

@@ -6,6 +6,7 @@
 //          | 0c array: count, values | 0d Map: count, key value … | 0e Set: count, values
 //          | 0f object: header, one value per name | 10 instance: name text, header, one value per name
 //          | 11 custom: name text, length u32, what its serialization wrote
+//          | 12 stamped: stamp u32, value            only around values that are stored in a PState; reads as the value (pstate/migration.ts)
 //          | 40+n text of n < 64 bytes, UTF-8 | 80+n the integer n < 128
 //   header := length of what follows, count, names (each length and UTF-8)
 //   length, count := varint, low seven bits first

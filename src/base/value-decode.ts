@@ -22,6 +22,7 @@ import {
   TAG_OBJECT,
   TAG_INSTANCE,
   TAG_CUSTOM,
+  TAG_STAMPED,
   TAG_SHORT_TEXT,
   TAG_SMALL_INT,
 } from "./value-tags.ts";
@@ -129,6 +130,9 @@ function readRare(reader: ByteReader, tag: number): unknown {
       return readInstance(reader);
     case TAG_CUSTOM:
       return readCustom(reader);
+    case TAG_STAMPED:
+      reader.skip(4);
+      return readValue(reader);
     default:
       throw new RamaError("BAD_VALUE", `byte ${tag} at ${reader.pos - 1} does not begin a value`, { tag });
   }
@@ -230,6 +234,10 @@ export function skipValue(reader: ByteReader): void {
     case TAG_CUSTOM:
       reader.skip(reader.varint());
       reader.skip(reader.u32());
+      return;
+    case TAG_STAMPED:
+      reader.skip(4);
+      skipValue(reader);
       return;
     default:
       skipContainer(reader, tag);

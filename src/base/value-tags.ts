@@ -18,5 +18,6 @@ export const TAG_SET = 0x0e;
 export const TAG_OBJECT = 0x0f;
 export const TAG_INSTANCE = 0x10;
 export const TAG_CUSTOM = 0x11;
+export const TAG_STAMPED = 0x12;
 export const TAG_SHORT_TEXT = 0x40;
 export const TAG_SMALL_INT = 0x80;

@@ -1,12 +1,13 @@
 // May a running module be updated to another version of itself? Pure: the contracts of both (contract.ts), what the caller named for deletion, and what other modules
 // use. What lasts on disk is keyed by name, so that a rename is a removal and an addition.
 //
-//   allowed    objects and topologies added; code, sources, task globals changed; depot schemes changed (new appends only); a PState's schema widened, or wrapped in
-//              PState.migrated where its values are stored whole
+//   allowed    objects and topologies added; code, sources, task globals changed; depot schemes changed (new appends only); a PState's schema as far as
+//              schema-compatibility.ts says
 //   refused    removals that are not named (or names that are not removed); tick depot ↔ depot; global ↔ not; a PState at another topology; a topology of another kind;
 //              any other change of a schema; removal of what other modules mirror
 import { RamaError } from "../base/errors.ts";
-import type { ModuleContract, SchemaText } from "./contract.ts";
+import type { ModuleContract } from "./contract.ts";
+import { misplacedMigration, schemaProblem } from "./schema-compatibility.ts";
 
 /** An object of this module that another module mirrors. */
 export interface UsedObject {
@@ -21,6 +22,8 @@ export interface UpdateRequest {
   readonly to: ModuleContract;
   readonly objectsToDelete: readonly string[];
   readonly used: readonly UsedObject[];
+  /** Depots and PStates of the running version whose migrations are complete on every task. */
+  readonly migrationsFinished?: readonly string[];
 }
 
 export interface UpdateDifference {
@@ -41,7 +44,8 @@ export function checkUpdate(request: UpdateRequest): UpdateDifference {
   checkNamed(request, removed);
   for (const pstate of to.pstates) {
     const old = from.pstates.find(({ name }) => name === pstate.name);
-    checkPlacement(pstate.name, pstate.schema);
+    const misplaced = misplacedMigration(pstate.schema);
+    if (misplaced !== undefined) throw refused(request, pstate.name, `is not as it may be: ${misplaced}`);
     if (old === undefined) continue;
     if (old.topology !== pstate.topology) {
       throw refused(
@@ -50,7 +54,8 @@ export function checkUpdate(request: UpdateRequest): UpdateDifference {
         `moves from topology ${old.topology} to ${pstate.topology}; a PState stays with its topology`,
       );
     }
-    const problem = rootProblem(old.schema, pstate.schema);
+    const finished = request.migrationsFinished?.includes(pstate.name) === true;
+    const problem = schemaProblem(old.schema, pstate.schema, finished);
     if (problem !== undefined) throw refused(request, pstate.name, problem);
   }
   return { added, removed };
@@ -118,157 +123,5 @@ function checkUse({ moduleName, to, used }: UpdateRequest): void {
       object,
       dependents: [by],
     });
-  }
-}
-
-// ---- schemas
-
-/** `migrated` stands in value positions only, over values that are stored whole. */
-function checkPlacement(pstate: string, schema: SchemaText): void {
-  const wrong = (message: string): RamaError =>
-    new RamaError("INCOMPATIBLE_UPDATE", `${pstate}: ${message}`, { object: pstate });
-  const visit = (node: SchemaText, mayMigrate: boolean): void => {
-    switch (node.kind) {
-      case "leaf":
-        return;
-      case "migrated":
-        if (!mayMigrate) {
-          throw wrong(
-            `migration ${node.id} stands inside a value that is stored whole; it belongs around the value of a top-level or subindexed map`,
-          );
-        }
-        if (holdsStructures(node.to)) {
-          throw wrong(
-            `migration ${node.id} is around a value with subindexed structures, which cannot be migrated yet`,
-          );
-        }
-        if (node.options.length > 0) {
-          throw wrong(`migration ${node.id} has options; migrateToSubindexed and its like are not there yet`);
-        }
-        visit(node.to, false);
-        return;
-      case "map":
-        visit(node.value, mayMigrate && node.subindexed !== "no");
-        return;
-      case "list":
-        visit(node.element, mayMigrate && node.subindexed !== "no");
-        return;
-      case "fixed":
-        for (const field of Object.values(node.fields)) {
-          if (field.kind === "migrated")
-            throw wrong(`migration ${field.id} is around one key of fixed keys; it belongs around the whole`);
-          visit(field, mayMigrate);
-        }
-    }
-  };
-  if (schema.kind === "migrated" && (schema.to.kind === "map" || schema.to.kind === "fixed"))
-    throw wrong(`migration ${schema.id} is around the whole PState, which is stored element by element`);
-  if (schema.kind === "map") visit(schema.value, true);
-  else visit(schema, true);
-}
-
-/** The top of a map or of fixed keys is stored element by element; what is below is whole unless it is subindexed. */
-function rootProblem(old: SchemaText, now: SchemaText): string | undefined {
-  if (old.kind === "map" && now.kind === "map")
-    return keyProblem(old.key, now.key, "its keys") ?? problem(old.value, now.value, "its values");
-  if (old.kind === "fixed" && now.kind === "fixed") return fixedProblem(old, now, "its fixed keys");
-  if (old.kind === "map" || old.kind === "fixed" || now.kind === "map" || now.kind === "fixed")
-    return `changes from ${name(old)} to ${name(now)} at its top, which is stored in another way`;
-  return problem(old, now, "its value");
-}
-
-/** Why values of `old` cannot be read as `now`, in words that follow the PState's name; undefined when they can. */
-function problem(old: SchemaText, now: SchemaText, where: string): string | undefined {
-  if (now.kind === "migrated")
-    return holdsStructures(old) ? `migrates ${where}, which have subindexed structures: not there yet` : undefined;
-  if (old.kind === "migrated") {
-    return `drops migration ${old.id} of ${where}: values on disk are changed when they are read, so that the wrapper has to stay`;
-  }
-  const changed = `changes ${where} from ${name(old)} to ${name(now)}; wrap the new schema in PState.migrated, or use a new PState`;
-  if (now.kind === "leaf") return wholeAs(old, now.type) ? undefined : changed;
-  if (old.kind === "leaf") return old.type === wholeClass(now) && isAnything(now) ? undefined : changed;
-  if (old.kind === "fixed" && now.kind === "fixed") return fixedProblem(old, now, where);
-  if (old.kind === "map" && now.kind === "map" && old.subindexed === now.subindexed)
-    return keyProblem(old.key, now.key, `keys in ${where}`) ?? problem(old.value, now.value, `values in ${where}`);
-  if (old.kind === "set" && now.kind === "set" && old.subindexed === now.subindexed)
-    return keyProblem(old.element, now.element, `elements in ${where}`);
-  if (old.kind === "list" && now.kind === "list" && old.subindexed === now.subindexed)
-    return problem(old.element, now.element, `elements in ${where}`);
-  return changed;
-}
-
-function fixedProblem(
-  old: Extract<SchemaText, { kind: "fixed" }>,
-  now: Extract<SchemaText, { kind: "fixed" }>,
-  where: string,
-): string | undefined {
-  for (const [key, before] of Object.entries(old.fields)) {
-    const after = now.fields[key];
-    if (after === undefined) return `loses the fixed key ${key} in ${where}; keep it, or migrate the whole value`;
-    const found = problem(before, after, `${key} in ${where}`);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** Keys are never migrated: a class above, or the same. */
-function keyProblem(old: SchemaText, now: SchemaText, where: string): string | undefined {
-  if (old.kind === "leaf" && now.kind === "leaf" && wholeAs(old, now.type)) return undefined;
-  return `changes ${where} from ${name(old)} to ${name(now)}; keys cannot be migrated, use a new PState`;
-}
-
-/** A value of `old`, stored whole, passes as an instance of `type`. */
-function wholeAs(old: SchemaText, type: string): boolean {
-  if (old.kind === "migrated" || holdsStructures(old)) return false;
-  if (type === "Object") return true;
-  if (old.kind === "leaf") return old.type === type || old.supers.includes(type);
-  return old.kind !== "fixed" && wholeClass(old) === type;
-}
-
-function wholeClass(node: SchemaText): string | undefined {
-  if (node.kind === "map") return "Map";
-  if (node.kind === "set") return "Set";
-  return node.kind === "list" ? "Array" : undefined;
-}
-
-/** A collection, stored whole, of anything. */
-function isAnything(node: SchemaText): boolean {
-  const anything = (inner: SchemaText): boolean => inner.kind === "leaf" && inner.type === "Object";
-  if (node.kind === "map") return node.subindexed === "no" && anything(node.key) && anything(node.value);
-  return (node.kind === "set" || node.kind === "list") && node.subindexed === "no" && anything(node.element);
-}
-
-function holdsStructures(node: SchemaText): boolean {
-  switch (node.kind) {
-    case "leaf":
-      return false;
-    case "map":
-      return node.subindexed !== "no" || holdsStructures(node.value);
-    case "set":
-      return node.subindexed !== "no";
-    case "list":
-      return node.subindexed !== "no" || holdsStructures(node.element);
-    case "fixed":
-      return Object.values(node.fields).some(holdsStructures);
-    case "migrated":
-      return holdsStructures(node.to);
-  }
-}
-
-function name(node: SchemaText): string {
-  const sub = "subindexed" in node && node.subindexed !== "no" ? "subindexed " : "";
-  switch (node.kind) {
-    case "leaf":
-      return node.type;
-    case "map":
-      return `${sub}Map<${name(node.key)}, ${name(node.value)}>`;
-    case "set":
-      return `${sub}Set<${name(node.element)}>`;
-    case "list":
-      return `${sub}Array<${name(node.element)}>`;
-    case "fixed":
-      return `{${Object.keys(node.fields).join(", ")}}`;
-    case "migrated":
-      return name(node.to);
   }
 }

@@ -1,7 +1,7 @@
 // What others may rely on of a module, as plain data that is kept with its instance: objects by name with their owners, schemas and migrations. An update compares
 // the running instance's contract with the new one's (compatibility.ts), without loading the old code.
 import type { ModuleDefinition } from "./definition.ts";
-import type { AnyLeaf, SchemaNode, SubindexOptions } from "./schema.ts";
+import type { AnyLeaf, MigrationChanges, SchemaNode, SubindexOptions } from "./schema.ts";
 
 /** Raised when a field changes its meaning; fields may be added. */
 export const CONTRACT_VERSION = 1;
@@ -13,7 +13,13 @@ export type SchemaText =
   | { readonly kind: "set"; readonly element: SchemaText; readonly subindexed: Subindexing }
   | { readonly kind: "list"; readonly element: SchemaText; readonly subindexed: Subindexing }
   | { readonly kind: "fixed"; readonly fields: Readonly<Record<string, SchemaText>> }
-  | { readonly kind: "migrated"; readonly id: string; readonly options: readonly string[]; readonly to: SchemaText };
+  | {
+      readonly kind: "migrated";
+      readonly id: string;
+      readonly options: readonly string[];
+      readonly changes?: MigrationChanges;
+      readonly to: SchemaText;
+    };
 
 /** "no": stored with the value that it belongs to. */
 export type Subindexing = "no" | "tracked" | "untracked";
@@ -69,8 +75,12 @@ export function schemaText(node: SchemaNode): SchemaText {
         fields: Object.fromEntries([...node.fields].map(([name, field]) => [name, schemaText(field)])),
       };
     case "migrated":
-      return { kind: "migrated", id: node.id, options: node.options.map(String), to: schemaText(node.to) };
+      return { kind: "migrated", id: node.id, options: [], changes: changesOf(node.options), to: schemaText(node.to) };
   }
+}
+
+function changesOf({ toSubindexed, addedKeys, removedKeys }: MigrationChanges): MigrationChanges {
+  return { toSubindexed, addedKeys, removedKeys };
 }
 
 function subindexing(options: SubindexOptions | undefined): Subindexing {

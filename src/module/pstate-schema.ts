@@ -1,7 +1,9 @@
 // `PState`: builders of schemas. Each returns a frozen node of `schema.ts`; `subindexed` returns another one.
 import { RamaError } from "../base/errors.ts";
 import { isPlainObject } from "../base/values.ts";
+import { schemaText } from "./contract.ts";
 import { declared } from "./draft.ts";
+import { MigrationOptions } from "./migration-options.ts";
 import type {
   AnyLeaf,
   FixedSchema,
@@ -12,6 +14,7 @@ import type {
   SetSchema,
   SubindexOptions as SubindexOptionsNode,
 } from "./schema.ts";
+import { misplacedMigration } from "./schema-compatibility.ts";
 
 /** A leaf class, or a schema made by `PState`. */
 export type SchemaArg = AnyLeaf | SchemaNode;
@@ -65,14 +68,42 @@ export const PState = Object.freeze({
     });
   },
 
-  /** In a value position: values written under an older schema are changed by `migrate` when they are read. */
-  migrated(to: SchemaArg, id: string, migrate: (value: any) => unknown, ...options: unknown[]): MigratedSchema {
+  /**
+   * In a value position of a map at the top, or of a subindexed map: values written under an older schema are changed by `migrate`, when they are read and in the
+   * background on disk. No value is changed twice by a migration of the same id. Options chain, or follow: `.migrateToSubindexed()`, `.addFixedKeys("since")`.
+   */
+  migrated(to: SchemaArg, id: string, migrate: (value: any) => unknown, ...options: MigrationOptions[]): Migration {
     return declared(() => {
       if (typeof id !== "string" || id === "") throw badSchema("a migration has a name");
-      return Object.freeze({ kind: "migrated", to: schemaNode(to), id, migrate, options: Object.freeze(options) });
+      if (typeof migrate !== "function")
+        throw badSchema(`migration ${id} takes a function from the old value to the new`);
+      const node = schemaNode(to);
+      if (node.kind === "migrated") throw badSchema(`migration ${id} is around another, ${node.id}: leave one out`);
+      return migration({ kind: "migrated", to: node, id, migrate, options: MigrationOptions.of(options) });
     });
   },
 });
+
+/** A migration to which options may be added. */
+export interface Migration extends MigratedSchema {
+  /** The collection, stored whole so far, becomes subindexed. */
+  migrateToSubindexed(): Migration;
+  addFixedKeys(...keys: string[]): Migration;
+  removeFixedKeys(...keys: string[]): Migration;
+}
+
+function migration(node: MigratedSchema & { readonly options: MigrationOptions }): Migration {
+  const made = { ...node };
+  const method = (name: "migrateToSubindexed" | "addFixedKeys" | "removeFixedKeys") =>
+    Object.defineProperty(made, name, {
+      enumerable: false,
+      value: (...keys: string[]) => migration({ ...node, options: node.options[name](...keys) }),
+    });
+  method("migrateToSubindexed");
+  method("addFixedKeys");
+  method("removeFixedKeys");
+  return Object.freeze(made) as unknown as Migration;
+}
 
 function badSchema(message: string): RamaError {
   return new RamaError("BAD_SCHEMA", message);
@@ -126,6 +157,8 @@ export function topSchema(value: unknown, name: string): SchemaNode {
       `${name}: at the top stands a map, fixed keys or a class, not a ${inner.kind}: put it into a map, or use ${inner.kind === "set" ? "Set" : "Array"}`,
     );
   }
+  const misplaced = misplacedMigration(schemaText(node));
+  if (misplaced !== undefined) throw badSchema(`${name}: ${misplaced}`);
   if (inner.kind === "map" && inner.subindexed !== undefined) {
     throw badSchema(`${name}: the map at the top is stored by element anyway: leave out subindexed()`);
   }

@@ -43,7 +43,14 @@ export interface MigratedSchema {
   readonly to: SchemaNode;
   readonly id: string;
   readonly migrate: (value: any) => unknown;
-  readonly options: readonly unknown[];
+  readonly options: MigrationChanges;
+}
+
+/** Changes of the way a value is stored that a migration makes. */
+export interface MigrationChanges {
+  readonly toSubindexed: boolean;
+  readonly addedKeys: readonly string[];
+  readonly removedKeys: readonly string[];
 }
 
 export type SchemaNode = LeafSchema | MapSchema | SetSchema | ListSchema | FixedSchema | MigratedSchema;

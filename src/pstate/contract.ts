@@ -12,6 +12,7 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { SchemaNode } from "../module/schema.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
+import type { PartitionMigration } from "./migration-run.ts";
 import type { PStateObserver } from "./observer.ts";
 import type { Watcher } from "./watch.ts";
 
@@ -65,6 +66,8 @@ export interface PStateGroup {
   partition(objectId: number, taskId: number): PStatePartition;
   /** One per topology of the group: its writes roll back and seal together. */
   transaction(): PStateTransaction;
+  /** The partitions whose values migrate, or did before. */
+  migrations(): PartitionMigration[];
   /** Replays a sealed entry of another process or of the log: visible at once. */
   applyWrites(bytes: Uint8Array): void;
   readonly unflushedBytes: number;

@@ -2,11 +2,13 @@
 import { assert } from "../base/assert.ts";
 import { RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
+import { decodeValue } from "../base/value-codec.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
 import type { OpenPStateGroup, PStateGroup, PStateSpec } from "./contract.ts";
 import { visitEntry } from "./entry.ts";
 import { FlushQueue } from "./flush.ts";
 import { partitionRange } from "./layout.ts";
+import { PartitionMigration } from "./migration-run.ts";
 import { type Node, NodeCache, UNKNOWN } from "./node-cache.ts";
 import { Partition } from "./partition.ts";
 import { Transaction } from "./transaction.ts";
@@ -52,6 +54,15 @@ class Group implements PStateGroup {
     return partition;
   }
 
+  /** Those that have migrations, or had some. In the order of the declarations. */
+  migrations(): PartitionMigration[] {
+    return [...this.#partitions.values()].flatMap((partitions) =>
+      [...partitions.values()]
+        .filter(({ migrations }) => migrations.all.length > 0 || migrations.record.names.length > 0)
+        .map((partition) => new PartitionMigration(partition, new Transaction(this.#flush, this.#classes, true))),
+    );
+  }
+
   transaction(): Transaction {
     return new Transaction(this.#flush, this.#classes);
   }
@@ -61,6 +72,7 @@ class Group implements PStateGroup {
     const bytes = new Uint8Array(view);
     let partition: Partition | undefined;
     const place = (node: Node, start: number, end: number, length: number) => {
+      if (node.structure.level === 0 && isBehind(node, bytes, start, end)) return;
       const was = node.applied;
       if (was === undefined && end >= start) node.structure.count(node, 1);
       else if (was !== undefined && was !== UNKNOWN && end < start) node.structure.count(node, -1);
@@ -130,4 +142,10 @@ class Group implements PStateGroup {
     }
     for (const taskId of this.#tasks) await this.#kv.clear(partitionRange(objectId, taskId));
   }
+}
+
+/** An entry's counter that is older than the one that has been applied: two topologies' writes may be applied in another order than they were made. */
+function isBehind(node: Node, bytes: Uint8Array, start: number, end: number): boolean {
+  const { partition } = node.structure;
+  return node === partition.counter && end >= start && partition.isCounterBack(node, decodeValue(bytes, start, end));
 }

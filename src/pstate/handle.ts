@@ -6,6 +6,7 @@ import { StoredList } from "./indexed-list.ts";
 import { StoredMap } from "./indexed-map.ts";
 import { StoredSet } from "./indexed-set.ts";
 import { observedHandle } from "./observed.ts";
+import { settled } from "./pending.ts";
 import type { Slot } from "./stored-value.ts";
 import type { Structure } from "./structure.ts";
 import type { StructureType } from "./value-type.ts";
@@ -19,8 +20,9 @@ export function handleOf(view: View, type: StructureType, id: number, slot: Slot
 }
 
 export function structureOfHandle(handle: Indexed): Structure | undefined {
-  const stored = handle instanceof StoredMap || handle instanceof StoredSet || handle instanceof StoredList;
-  return stored ? handle.place.structure : undefined;
+  const live = settled(handle);
+  const stored = live instanceof StoredMap || live instanceof StoredSet || live instanceof StoredList;
+  return stored ? live.place.structure : undefined;
 }
 
 /** Which structure a handle stands for. */

@@ -5,6 +5,7 @@
 //               | 00 01                      the next free structure id; present from the first commit of the partition on
 //               | 00 02                      about how many elements the partition has (statistics only)
 //               | 00 03 level u8 path        a dropped structure whose elements are still to be removed: how many levels may stand below it
+//               | 00 04                      how far migrations are (migration-record.ts); absent where there never were any
 //               | level u8 | path            level = 1 … 0xfe
 //   path       := (id key)* id               meta of the structure `id`: its size, or [first position, size] of a list
 //               | (id key)* id key           an element; as many ids as `level` says
@@ -30,6 +31,7 @@ export const PLACE_ROOT = 0x00;
 export const PLACE_COUNTER = 0x01;
 export const PLACE_STATISTICS = 0x02;
 export const PLACE_DROPPED = 0x03;
+export const PLACE_MIGRATION = 0x04;
 
 /** Element keys, encoded, lie in [keyStart, keyEnd): the encoding's first bytes are 02 … 53. */
 export const keyStart = "\x01";

@@ -132,6 +132,9 @@ export class NodeCache {
   }
 
   #decode(node: Node, bytes: Uint8Array, start: number, end: number): unknown {
-    return node.structure.migrated(node, decodeValue(bytes, start, end, this.classes));
+    const { structure } = node;
+    return structure.migrates
+      ? structure.decode(node, bytes, start, end)
+      : decodeValue(bytes, start, end, this.classes);
   }
 }

@@ -13,17 +13,19 @@ import {
   idEnd,
   ownKey,
   PLACE_COUNTER,
+  PLACE_MIGRATION,
   PLACE_ROOT,
   PLACE_STATISTICS,
   pathHeader,
   readId,
 } from "./layout.ts";
+import { type MigrationRecord, PartitionMigrations } from "./migration-record.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import { joinOrder, Structure, structureBytes } from "./structure.ts";
 import { ObservedMap } from "./observed.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Validator } from "./validate.ts";
-import type { RootType, StructureType } from "./value-type.ts";
+import type { RootType, StructureType, ValueType } from "./value-type.ts";
 import { View } from "./view.ts";
 import { PartitionWatch, type Watcher } from "./watch.ts";
 import { decodeValue } from "../base/value-codec.ts";
@@ -40,6 +42,8 @@ export class Partition implements PStatePartition {
   /** Value of a leaf PState; otherwise the id of the top-level structure, absent for the first. */
   readonly root: Node;
   readonly counter: Node;
+  readonly recordNode: Node;
+  readonly migrations: PartitionMigrations;
   nextId: number;
   /** About how many elements there are, nested ones included: writes that did not look what was there before are not counted. */
   entries: number;
@@ -70,13 +74,19 @@ export class Partition implements PStatePartition {
     });
     this.root = this.#ownNode(PLACE_ROOT);
     this.counter = this.#ownNode(PLACE_COUNTER);
+    this.recordNode = this.#ownNode(PLACE_MIGRATION);
+    this.#own.migrates = this.type.kind === "leaf" && this.type.value.migration !== undefined;
+    this.migrations = new PartitionMigrations(this.type.migrations, () => this.migrationRecord);
     const stored = this.#own.currentOf(this.counter) as number | undefined;
     this.nextId = stored ?? firstRootId + 1;
     this.#flushedNextId = stored ?? firstRootId;
     const statistics =
       stored === undefined ? undefined : this.cache.kv.getSync(ownKey(objectId, this.taskId, PLACE_STATISTICS));
     this.entries = statistics === undefined ? 0 : (decodeValue(statistics) as number);
-    if (stored === undefined) this.cache.fill(this.root, undefined);
+    if (stored === undefined) {
+      this.cache.fill(this.root, undefined);
+      this.cache.fill(this.recordNode, undefined);
+    }
   }
 
   #ownNode(place: number): Node {
@@ -148,9 +158,13 @@ export class Partition implements PStatePartition {
     return structure;
   }
 
-  migratedRoot(node: Node, value: unknown): unknown {
-    if (node !== this.root || this.type.kind !== "leaf" || value === undefined) return value;
-    return this.type.value.migrate?.(value) ?? value;
+  /** The type of the node, when it is the root of a leaf PState whose value is stamped. */
+  migratedRoot(node: Node): ValueType | undefined {
+    return node === this.root && this.type.kind === "leaf" && this.#own.migrates ? this.type.value : undefined;
+  }
+
+  get migrationRecord(): MigrationRecord | undefined {
+    return this.#own.currentOf(this.recordNode) as MigrationRecord | undefined;
   }
 
   // ---- structures
@@ -241,9 +255,10 @@ export class Partition implements PStatePartition {
   nodeAtPlace(bytes: Uint8Array, from: number, to: number): Node {
     const level = bytes[from]!;
     if (level === 0) {
-      const node = bytes[from + 1] === PLACE_ROOT ? this.root : this.counter;
-      assert(bytes[from + 1]! <= PLACE_COUNTER, "an entry writes root and counter only");
-      return node;
+      const place = bytes[from + 1]!;
+      if (place === PLACE_MIGRATION) return this.recordNode;
+      assert(place <= PLACE_COUNTER, "an entry writes root, counter and migration record only");
+      return place === PLACE_ROOT ? this.root : this.counter;
     }
     const [structure, at] = this.#structureAtPlace(bytes, from, to);
     return structure.nodeAt(bytes, at, to);
@@ -273,8 +288,16 @@ export class Partition implements PStatePartition {
     return this.#structureAtPlace(bytes, from, to)[0];
   }
 
-  /** The counter or root has been replaced by an entry of the log. */
+  /** Ids that were given later are in use: the counter does not go back, whatever order two topologies' writes are applied in. */
+  isCounterBack(node: Node, next: unknown): boolean {
+    if (node !== this.counter) return false;
+    const applied = this.#own.appliedOf(node);
+    return typeof applied === "number" && (next === undefined || (next as number) < applied);
+  }
+
+  /** A node of its own has been replaced by an entry of the log. */
   replacedOwn(): void {
+    this.migrations.replaced();
     const next = this.#own.appliedOf(this.counter);
     if (typeof next === "number" && next > this.nextId) this.nextId = next;
   }

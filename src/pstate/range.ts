@@ -11,6 +11,7 @@ import { decodeKey } from "../base/key-decoding.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { IndexRange, ReadSession } from "../paths/indexed.ts";
 import { keyEnd, keyStart } from "./layout.ts";
+import { decodeMigrating } from "./migration.ts";
 import type { Node } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import { joinOrder, type Structure } from "./structure.ts";
@@ -263,12 +264,12 @@ async function loadPage(
   for (const { key, value } of found) {
     bytes += 2 * (key.length + value.length) + 320;
     const elementKey = decodeKey(key, prefix.length, type.key.leaf, cache.classes);
-    const decoded = decodeValue(value, 0, value.length, cache.classes);
-    const { migrate } = live.valueType(elementKey);
     entries.push({
       order: latin1Of(key, prefix.length),
       key: elementKey,
-      stored: migrate === undefined ? decoded : migrate(decoded),
+      stored: live.migrates
+        ? decodeMigrating(live, live.valueType(elementKey), elementKey, value, 0, value.length)
+        : decodeValue(value, 0, value.length, cache.classes),
     });
   }
   const whole = wanted.limit === undefined || found.length < wanted.limit;

@@ -4,7 +4,9 @@ import { RamaError } from "../base/errors.ts";
 import { defineField, isPlainObject } from "../base/values.ts";
 import { type Indexed, isIndexed } from "../paths/indexed.ts";
 import { handleOf, structureOfHandle } from "./handle.ts";
+import { Unmigrated } from "./migration.ts";
 import type { Node } from "./node-cache.ts";
+import { pendingHandle, unmigratedAt } from "./pending.ts";
 import type { Structure } from "./structure.ts";
 import type { ValueType } from "./value-type.ts";
 import type { View } from "./view.ts";
@@ -25,7 +27,10 @@ export function storedFormOf(value: unknown): unknown {
 
 export function viewOf(view: View, type: ValueType, stored: unknown, slot: Slot): unknown {
   if (stored === null || stored === undefined) return stored;
-  if (type.structure !== undefined) return handleOf(view, type.structure, stored as number, slot);
+  if (type.structure !== undefined) {
+    if (stored instanceof Unmigrated) return pendingHandle(view, type, slot);
+    return handleOf(view, type.structure, stored as number, slot);
+  }
   const value = containerView(view, type, stored, slot);
   storedForms.set(value, stored);
   return value;
@@ -55,6 +60,7 @@ function containerView(view: View, type: ValueType, stored: unknown, slot: Slot)
 /** Ids of the structures that `stored` refers to. */
 export function idsIn(type: ValueType, stored: unknown, found: Map<number, ValueType>): void {
   if (stored === null || stored === undefined) return;
+  if (stored instanceof Unmigrated) return;
   if (type.structure !== undefined) found.set(stored as number, type);
   else if (type.kind === "map")
     for (const element of (stored as Map<unknown, unknown>).values()) idsIn(type.element!, element, found);
@@ -134,8 +140,8 @@ export class Storing {
     throw this.#view.partition.validator.mismatch("Map", value);
   }
 
-  #structure(type: ValueType, value: unknown, steps: readonly unknown[]): number {
-    if (isIndexed(value)) return this.#reused(value);
+  #structure(type: ValueType, value: unknown, steps: readonly unknown[]): unknown {
+    if (isIndexed(value)) return unmigratedAt(value, this.#node) ?? this.#reused(value);
     const { partition } = this.#view;
     const structure = partition.newStructure(this.#view.writer(), type.structure!, this.#node);
     const slot = { structure: this.#node.structure, key: this.#node.key, steps };

@@ -6,9 +6,11 @@
 import { latin1Of } from "../base/bytes.ts";
 import { encodeKey, KeyWriter } from "../base/key-encoding.ts";
 import { decodedKeyEnd, decodeKey } from "../base/key-decoding.ts";
+import { decodeValue } from "../base/value-codec.ts";
 import { Coverage } from "./coverage.ts";
 import type { ByteWriter } from "../base/value-bytes.ts";
 import { HEADER_BYTES, idEnd, readId, writePlace } from "./layout.ts";
+import { decodeMigrating } from "./migration.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import { SortedIndex } from "./sorted-index.ts";
@@ -34,6 +36,8 @@ export class Structure {
   readonly prefix: Uint8Array;
   /** Unknown as long as the structure is only seen in entries of the log. */
   type: StructureType | undefined = undefined;
+  /** Some of its values are stamped (migration.ts). */
+  migrates = false;
   meta: Node | undefined = undefined;
   readonly coverage: Coverage;
   #children: Set<Structure> | undefined;
@@ -179,6 +183,7 @@ export class Structure {
   attach(type: StructureType): void {
     if (this.type !== undefined) return;
     this.type = type;
+    this.migrates = type.migrates;
     if (this.#byBytes === undefined) return;
     const nodes = [...this.#byBytes.values()];
     this.#byBytes = undefined;
@@ -195,11 +200,19 @@ export class Structure {
     return type.fields === undefined ? type.element : (type.fields.get(key as string) ?? type.element);
   }
 
-  migrated(node: Node, value: unknown): unknown {
-    if (this.level === 0) return this.partition.migratedRoot(node, value);
-    if (this.type === undefined || node.key === META) return value;
+  /** The value of a node of a structure that `migrates`. */
+  decode(node: Node, bytes: Uint8Array, start: number, end: number): unknown {
+    const type = this.migratedType(node);
+    if (type === undefined) return decodeValue(bytes, start, end, this.cache.classes);
+    return decodeMigrating(this, type, node.key, bytes, start, end);
+  }
+
+  /** The type of a node whose values are stamped. */
+  migratedType(node: Node): ValueType | undefined {
+    if (this.level === 0) return this.partition.migratedRoot(node);
+    if (node.key === META) return undefined;
     const type = this.valueType(node.key);
-    return type.migrate === undefined ? value : type.migrate(value);
+    return type.migration === undefined ? undefined : type;
   }
 
   /** The whole key in the Kv. Not kept: an array of its own per node costs more, in time and memory, than encoding the key again. */

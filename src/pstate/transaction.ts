@@ -9,6 +9,7 @@ import type { PStateTransaction, SealedWrites } from "./contract.ts";
 import { ENTRY_VERSION, WRITE_DELETE, WRITE_DROP, WRITE_PARTITION, WRITE_PUT } from "./entry.ts";
 import type { FlushQueue } from "./flush.ts";
 import { HEADER_BYTES, writePlace } from "./layout.ts";
+import { writeStamp } from "./migration.ts";
 import { type Node, UNKNOWN } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
 import type { Structure } from "./structure.ts";
@@ -29,8 +30,12 @@ export class Transaction implements PStateTransaction {
   #olds: unknown[] = [];
   #drops: Drop[] = [];
 
-  constructor(flush: FlushQueue, classes: ClassRegistry | undefined) {
+  /** Nobody who reads sees what it writes (migrations): watchers and observers are not told. */
+  readonly #quiet: boolean;
+
+  constructor(flush: FlushQueue, classes: ClassRegistry | undefined, quiet = false) {
     this.#flush = flush;
+    this.#quiet = quiet;
     this.#writer = new ByteWriter(4096, classes);
   }
 
@@ -50,6 +55,14 @@ export class Transaction implements PStateTransaction {
     this.#olds.push(old);
     node.pins++;
     node.current = value;
+  }
+
+  /** The value stays, and is stored anew. */
+  rewrite(node: Node): void {
+    assert(!node.gone && node.current !== UNKNOWN, "a node that is rewritten is in memory");
+    this.#nodes.push(node);
+    this.#olds.push(node.current);
+    node.pins++;
   }
 
   /** The structure is no longer referred to; to be called after the write that did that. */
@@ -98,7 +111,10 @@ export class Transaction implements PStateTransaction {
       writer.u8(value === undefined ? WRITE_DELETE : WRITE_PUT);
       node.structure.writePlace(writer, node);
       starts.push(writer.length);
-      if (value !== undefined) writer.writeValue(value);
+      if (value !== undefined) {
+        if (node.structure.migrates) this.#stamp(node);
+        writer.writeValue(value);
+      }
       ends.push(value === undefined ? -1 : writer.length);
       values.push(value);
       nodes[count] = node;
@@ -112,7 +128,12 @@ export class Transaction implements PStateTransaction {
     this.#nodes = [];
     this.#olds = [];
     this.#drops = [];
-    return new Sealed(this.#flush, writer.take(), { nodes, olds, values, starts, ends, drops });
+    return new Sealed(this.#flush, writer.take(), { nodes, olds, values, starts, ends, drops, quiet: this.#quiet });
+  }
+
+  #stamp(node: Node): void {
+    const type = node.structure.migratedType(node);
+    if (type !== undefined) writeStamp(this.#writer, node.structure.partition.migrations.stampOf(type.migration!));
   }
 
   #enter(partition: Partition): void {
@@ -144,6 +165,7 @@ interface SealedContent {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
   readonly drops: readonly Drop[];
+  readonly quiet: boolean;
 }
 
 class Sealed implements SealedWrites {
@@ -162,13 +184,18 @@ class Sealed implements SealedWrites {
   }
 
   apply(): void {
-    const { nodes, values, starts, ends, drops } = this.#take();
+    const { nodes, values, starts, ends, drops, quiet } = this.#take();
     const flush = this.#flush;
     const bytes = this.bytes;
     let begin = 0;
     for (let i = 0; i < nodes.length; i++) {
       const node = nodes[i]!;
       const value = values[i];
+      if (node.structure.level === 0 && node.structure.partition.isCounterBack(node, value)) {
+        node.pins--;
+        begin = Math.max(starts[i]!, ends[i]!);
+        continue;
+      }
       const before = node.applied;
       if (before === undefined) {
         if (value !== undefined) node.structure.count(node, 1);
@@ -180,10 +207,10 @@ class Sealed implements SealedWrites {
       flush.add(node, bytes, start, end, last - begin, true);
       begin = last;
     }
-    if (nodes[0]!.structure.cache.watchers > 0) {
+    if (nodes[0]!.structure.cache.watchers > 0 && !quiet) {
       for (let i = 0; i < nodes.length; i++) nodes[i]!.structure.partition.watched?.applied(nodes[i]!);
     }
-    if (nodes[0]!.structure.cache.observer?.on) tellCommitted(nodes);
+    if (nodes[0]!.structure.cache.observer?.on && !quiet) tellCommitted(nodes);
     for (const { structure } of drops) {
       flush.drop(structure.partition, structure.prefix.subarray(HEADER_BYTES), structure.type!.levels);
       structure.discard();

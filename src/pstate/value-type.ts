@@ -2,7 +2,8 @@
 // it, and for structures what their keys and elements are. Made once per PState when its partitions are opened.
 import { RamaError } from "../base/errors.ts";
 import { isPlainObject } from "../base/values.ts";
-import type { AnyLeaf, SchemaNode } from "../module/schema.ts";
+import type { AnyLeaf, MigratedSchema, SchemaNode } from "../module/schema.ts";
+import type { ValueMigration } from "./migration.ts";
 import { mapArray, mapElements, mapEntries, mapFields, mapOf, narrowed, type Validator } from "./validate.ts";
 
 export interface KeyType {
@@ -29,8 +30,8 @@ export interface ValueType {
   readonly fields?: ReadonlyMap<string, ValueType>;
   /** Only for values that hold no structures. */
   check(value: unknown): unknown;
-  /** Applied to every value that comes from the store (a migration; idempotent by contract). */
-  readonly migrate?: (value: unknown) => unknown;
+  /** Older values are changed as they come from the store. */
+  readonly migration?: ValueMigration;
 }
 
 export interface StructureType {
@@ -43,25 +44,54 @@ export interface StructureType {
   readonly tracked: boolean;
   /** Levels of structures that may stand below its elements. */
   readonly levels: number;
+  /** Its elements are migrated. */
+  readonly migrates: boolean;
+  /** Its elements, or those of a structure somewhere below. */
+  readonly migratesBelow: boolean;
 }
 
-export type RootType =
+export type RootType = (
   | { readonly kind: "leaf"; readonly value: ValueType }
-  | { readonly kind: "structure"; readonly structure: StructureType };
+  | { readonly kind: "structure"; readonly structure: StructureType }
+) & { readonly migrations: readonly ValueMigration[] };
 
 export function rootTypeOf(schema: SchemaNode, validator: Validator, deep: boolean): RootType {
   const compiler = new TypeCompiler(validator, deep);
+  const { migrations } = compiler;
   const node = schema.kind === "migrated" ? schema.to : schema;
   if (node.kind === "map") {
-    const element = compiler.value(node.value);
     const key = compiler.key(node.key);
-    return { kind: "structure", structure: { kind: "map", key, element, tracked: false, levels: levelsOf(element) } };
+    const structure = structureType({ kind: "map", key, tracked: false }, compiler.inside("*", node.value));
+    return { kind: "structure", structure, migrations };
   }
-  if (node.kind === "fixed") return { kind: "structure", structure: compiler.fixedRoot(node.fields) };
+  if (node.kind === "fixed") return { kind: "structure", structure: compiler.fixedRoot(node.fields), migrations };
   if (node.kind !== "leaf") {
     throw new RamaError("BAD_SCHEMA", "the top level of a PState is a map, fixed keys or a class", { kind: node.kind });
   }
-  return { kind: "leaf", value: compiler.value(schema) };
+  return { kind: "leaf", value: compiler.value(schema), migrations };
+}
+
+function structureType(
+  made: Pick<StructureType, "kind" | "key" | "tracked">,
+  element: ValueType,
+  fields?: ReadonlyMap<string, ValueType>,
+): StructureType {
+  const inside = fields === undefined ? [element] : [...fields.values()];
+  return {
+    ...made,
+    element,
+    ...(fields === undefined ? {} : { fields }),
+    levels: Math.max(0, ...inside.map(levelsOf)),
+    migrates: inside.some((type) => type.migration !== undefined),
+    migratesBelow: inside.some(migratesIn),
+  };
+}
+
+/** The value, or elements of a structure below it. */
+function migratesIn(type: ValueType): boolean {
+  if (type.migration !== undefined) return true;
+  if (type.structure !== undefined) return type.structure.migratesBelow;
+  return [...(type.element === undefined ? [] : [type.element]), ...(type.fields?.values() ?? [])].some(migratesIn);
 }
 
 export function levelsOf(type: ValueType): number {
@@ -81,8 +111,11 @@ const fastTypes = new Map<unknown, string>([
 const present: ValueType = { kind: "leaf", fast: "boolean", holds: false, check: () => true };
 
 class TypeCompiler {
+  readonly migrations: ValueMigration[] = [];
   readonly #validator: Validator;
   readonly #deep: boolean;
+  /** Steps from the top, for the names of migrations. */
+  #place = "";
 
   constructor(validator: Validator, deep: boolean) {
     this.#validator = validator;
@@ -90,9 +123,17 @@ class TypeCompiler {
   }
 
   fixedRoot(fields: ReadonlyMap<string, SchemaNode>): StructureType {
-    const types = new Map([...fields].map(([name, node]) => [name, this.value(node)] as const));
-    const levels = Math.max(0, ...[...types.values()].map(levelsOf));
-    return { kind: "fixed", key: this.key(String), element: present, fields: types, tracked: false, levels };
+    const types = new Map([...fields].map(([name, node]) => [name, this.inside(name, node)] as const));
+    return structureType({ kind: "fixed", key: this.key(String), tracked: false }, present, types);
+  }
+
+  /** The type of what is one step below. */
+  inside(step: string, node: SchemaNode): ValueType {
+    const place = this.#place;
+    this.#place = `${place}/${step}`;
+    const type = this.value(node);
+    this.#place = place;
+    return type;
   }
 
   value(node: SchemaNode): ValueType {
@@ -105,26 +146,31 @@ class TypeCompiler {
           check: this.#validator.leaf(node.type),
         };
       case "migrated":
-        return this.#migrated(this.value(node.to), node.migrate);
+        return this.#migrated(node);
       case "map":
-        return this.#map(this.key(node.key), this.value(node.value), node.subindexed);
+        return this.#map(this.key(node.key), this.inside("*", node.value), node.subindexed);
       case "set":
         return this.#set(this.key(node.element), node.subindexed);
       case "list":
-        return this.#list(this.value(node.element), node.subindexed);
+        return this.#list(this.inside("*", node.element), node.subindexed);
       case "fixed":
-        return this.#fixed(new Map([...node.fields].map(([name, field]) => [name, this.value(field)] as const)));
+        return this.#fixed(new Map([...node.fields].map(([name, field]) => [name, this.inside(name, field)] as const)));
     }
   }
 
-  /** Values that hold structures are not migrated as they are read: what is stored has ids where the author's function expects structures. */
-  #migrated(type: ValueType, migrate: (value: unknown) => unknown): ValueType {
-    return type.holds ? type : { ...type, migrate };
+  #migrated({ id, to, migrate, options }: MigratedSchema): ValueType {
+    const type = this.value(to);
+    const { removedKeys } = options;
+    const whole =
+      type.structure === undefined ? undefined : new TypeCompiler(this.#validator, true).value(asWhole(to)).check;
+    const migration: ValueMigration = { id, place: this.#place, migrate, removedKeys, schema: to, whole };
+    this.migrations.push(migration);
+    return { ...type, migration };
   }
 
   #structure(kind: "map" | "set" | "list", key: KeyType, element: ValueType, sizeTracking: boolean): ValueType {
     const tracked = sizeTracking || kind === "list";
-    const structure: StructureType = { kind, key, element, tracked, levels: levelsOf(element) };
+    const structure = structureType({ kind, key, tracked }, element);
     return { kind, fast: "", structure, holds: true, check: neverChecked };
   }
 
@@ -229,6 +275,24 @@ class TypeCompiler {
       check: (key) => normal(check(key)),
       normal,
     };
+  }
+}
+
+/** The schema of the same values when all of them are stored whole, without migrations. */
+function asWhole(node: SchemaNode): SchemaNode {
+  switch (node.kind) {
+    case "leaf":
+      return node;
+    case "migrated":
+      return asWhole(node.to);
+    case "map":
+      return { kind: "map", key: node.key, value: asWhole(node.value) };
+    case "set":
+      return { kind: "set", element: node.element };
+    case "list":
+      return { kind: "list", element: asWhole(node.element) };
+    case "fixed":
+      return { kind: "fixed", fields: new Map([...node.fields].map(([name, field]) => [name, asWhole(field)])) };
   }
 }
 

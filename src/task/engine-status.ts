@@ -4,7 +4,7 @@ import type { EngineStatus } from "./engine-api.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { TaskGroup } from "./task-group.ts";
 
-export function statusOf(core: EngineCore, store: EngineStore): EngineStatus {
+export function statusOf(core: EngineCore, store: EngineStore, migrations: EngineStatus["migrations"]): EngineStatus {
   const { groups, options, runtimes, failed } = core;
   const { definition } = options.module;
   const depots = groups.flatMap((group) =>
@@ -27,14 +27,19 @@ export function statusOf(core: EngineCore, store: EngineStore): EngineStatus {
     depots,
     pstates: definition.pstates.map(({ name }) => ({ name, entries: entriesOf(groups, name) })),
     topologies: runtimes.map((runtime) => runtime.status()),
+    migrations,
     logBytes: store.log.bytes,
     failed: failed?.message ?? null,
   };
 }
 
 /** Asks the files, too. */
-export async function statusWithSizes(core: EngineCore, store: EngineStore): Promise<EngineStatus> {
-  const status = statusOf(core, store);
+export async function statusWithSizes(
+  core: EngineCore,
+  store: EngineStore,
+  migrations: EngineStatus["migrations"],
+): Promise<EngineStatus> {
+  const status = statusOf(core, store, migrations);
   const pstates = status.pstates.map(async (pstate) => {
     const id = store.names.idOf(`pstate ${pstate.name}`);
     let bytes = 0;

@@ -282,6 +282,11 @@ export class EngineStore {
     }
   }
 
+  /** Everything that is applied now is in the Kv afterwards. */
+  async flush(): Promise<void> {
+    await this.#flusher?.flushNow();
+  }
+
   /** Objects that an update has removed lose their names; from then on they are gone, whatever is left of them on disk. */
   async retireRemoved(): Promise<void> {
     const removed = deletedOf(this.#options);

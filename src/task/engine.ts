@@ -20,6 +20,7 @@ import { EngineReads } from "./engine-reads.ts";
 import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
+import { migrationsOf, type PStateMigrations } from "./pstate-migrations.ts";
 import { OptionView } from "./option-view.ts";
 import type { EngineWatch, Subscription } from "./proxies.ts";
 import { QueryCalls } from "./query-calls.ts";
@@ -44,6 +45,7 @@ export class Engine implements EventReceiver {
   readonly #reads: EngineReads;
   readonly #calls: QueryCalls;
   readonly #globals: TaskGlobals;
+  readonly #migrations: PStateMigrations;
   /** Indexes of topologies. */
   readonly #quarantined = new Set<number>();
 
@@ -58,6 +60,7 @@ export class Engine implements EventReceiver {
       await engine.#start();
       await store.retireRemoved();
       store.deleteRemoved();
+      engine.#migrations.start();
       Object.assign(engine.recovered, { ...store.recovered, ms: options.env.monotonicMs() - startMs });
       return engine;
     } catch (error) {
@@ -97,6 +100,7 @@ export class Engine implements EventReceiver {
     this.#globals = this.#makeGlobals();
     this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
+    this.#migrations = migrationsOf(this.#host, store, this.#core.runtimes, (error) => this.#break(error));
     this.#core.view.follow(() => {
       const shares = this.#core.view.get("worker.event.category.proportions");
       if (shares !== null && typeof shares === "object")
@@ -173,6 +177,7 @@ export class Engine implements EventReceiver {
     this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
     for (const runtime of this.#core.runtimes) runtime.start();
+    this.#migrations.begin();
     // Where new sources begin is durable before anyone can append.
     this.#core.loop.wake();
     await this.drained();
@@ -389,12 +394,12 @@ export class Engine implements EventReceiver {
   }
 
   status(): EngineStatus {
-    return statusOf(this.#core, this.#store);
+    return statusOf(this.#core, this.#store, this.#migrations.status());
   }
 
   /** Asks the files, too. */
   statusWithSizes(): Promise<EngineStatus> {
-    return statusWithSizes(this.#core, this.#store);
+    return statusWithSizes(this.#core, this.#store, this.#migrations.status());
   }
 
   #break(error: unknown): void {
@@ -423,6 +428,7 @@ export class Engine implements EventReceiver {
     this.#core.failed ??= new RamaError("MODULE_NOT_RUNNING", "the engine was killed");
     this.#core.closing = true;
     this.#core.loop.stop();
+    this.#migrations.stop();
     for (const runtime of this.#core.runtimes) runtime.abort();
     this.#calls.abort();
     this.#store.abort();
@@ -434,6 +440,7 @@ export class Engine implements EventReceiver {
     this.#core.closing = true;
     this.#appends.rejectHeld(new RamaError("MOVED", "this engine is closing"));
     for (const runtime of this.#core.runtimes) runtime.close();
+    await this.#migrations.close();
     try {
       if (this.#core.failed === null) await this.drained();
     } finally {

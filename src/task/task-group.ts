@@ -35,6 +35,11 @@ export class TaskGroup {
     if (!this.#changed.includes(sealer)) this.#changed.push(sealer);
   }
 
+  /** The same, and its part stands before those of the others: what they write later in the turn counts. */
+  changedFirstBy(sealer: Sealer): void {
+    if (!this.#changed.includes(sealer)) this.#changed.unshift(sealer);
+  }
+
   /**
    * No entry need be written for this alone. It goes with the next turn that writes anything, in whatever group: the end of a record must not be written later
    * than the last of its effects.

@@ -107,6 +107,8 @@ export interface TopologyRuntime {
   deadLetters?(): DeadLetterStatus[];
   /** Begins to run them again, or forgets them; durable at the end of the turn. Returns how many it found. */
   changeDeadLetters?(action: DeadLetterAction, choice: DeadLetterChoice): number;
+  /** Writes of before the restart wait for a decision, and are not in memory. */
+  readonly restoring?: boolean;
   /** Records that it may run stand in the depots. */
   readonly behind: boolean;
   close(): void;

@@ -148,7 +148,8 @@ export class InProcessCluster implements ClusterClient {
     const to = moduleContract(definition);
     const objectsToDelete = options.objectsToDelete ?? [];
     const used = this.#usesOf(name);
-    const { removed } = checkUpdate({ moduleName: name, from: old.contract, to, objectsToDelete, used });
+    const { contract: from, migrationsFinished } = old;
+    const { removed } = checkUpdate({ moduleName: name, from, to, objectsToDelete, used, migrationsFinished });
     const next = this.#instance(compiled, old.launch, { after: old, deletedObjects: removed });
     this.#updating.add(name);
     try {

@@ -6,6 +6,7 @@ import { release } from "../base/release.ts";
 import type { ClientCore } from "../client/client-core.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
+import { finishedMigrations } from "../task/pstate-migrations.ts";
 import { EngineEvents, type EventHooks } from "../task/event-hook.ts";
 import type { CompiledModule } from "../dataflow/compiled.ts";
 import { type ModuleContract, moduleContract } from "../module/contract.ts";
@@ -156,6 +157,11 @@ export class ModuleInstance {
   async changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): Promise<number> {
     const counts = this.#workers.map(({ engine }) => engine?.engine.changeDeadLetters(action, choice) ?? 0);
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** PStates whose migrations are complete on every task. */
+  get migrationsFinished(): string[] {
+    return finishedMigrations(this.#workers.flatMap(({ engine }) => engine?.engine.status().migrations ?? []));
   }
 
   pause(topology: string): void {

@@ -425,6 +425,10 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     return this.#loop?.behind ?? false;
   }
 
+  get restoring(): boolean {
+    return [...this.runners.values()].some((runner) => runner.restoring);
+  }
+
   /** The engine of task 0 counts for all. */
   status(): TopologyStatus {
     let executing = 0;

@@ -272,6 +272,11 @@ export class MicrobatchRunner extends StageRunner {
     }
   }
 
+  /** What was prepared before the restart waits for its decision: nothing in memory knows of it. */
+  get restoring(): boolean {
+    return this.state.prepared !== undefined && this.state.prepared.writes.length > 0 && this.#prepared === undefined;
+  }
+
   /** What was prepared was not decided: it is as if it had never been. */
   #discardPrepared(): void {
     this.#prepared?.discard();

@@ -22,6 +22,20 @@ export const fixed = (fields: Record<string, SchemaNode>): SchemaNode => ({
   fields: new Map(Object.entries(fields)),
 });
 
+/** `migrated(to, "id", fn).migrateToSubindexed()` */
+export const migrated = (
+  to: SchemaNode,
+  id: string,
+  migrate: (value: any) => unknown,
+  changes: object = {},
+): SchemaNode => ({
+  kind: "migrated",
+  to,
+  id,
+  migrate,
+  options: { toSubindexed: false, addedKeys: [], removedKeys: [], ...changes },
+});
+
 interface Options {
   readonly cacheBytes?: number;
   readonly initialValue?: unknown;
@@ -50,6 +64,17 @@ function onePartition(kv: Kv, schema: SchemaNode, options: Options) {
     own: () => partition.owner(transaction, new ReadSession()).get() as IndexedMap,
     outside: () => partition.external(new ReadSession()).get() as IndexedMap,
     commit: () => transaction.seal()?.apply(),
+    /** What the engine does when it begins; then the background part, `max` places at a time, until it is done or `steps` are. */
+    migrate: async (max = 100, steps = 1000) => {
+      const [migration] = group.migrations();
+      migration!.begin()?.apply();
+      let count = 0;
+      for (; count < steps && !migration!.done; count++) {
+        await migration!.look(max);
+        migration!.step(max)?.apply();
+      }
+      return { ...migration!.status, steps: count };
+    },
     flush: async () => {
       const { ops, done } = group.collect();
       await kv.batch(ops, { sync: true });

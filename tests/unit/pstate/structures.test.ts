@@ -259,20 +259,3 @@ test("the external view refuses writes", async () => {
   const p = await openOne(map(String, leaf(Number)));
   expect(() => p.outside().set("a", 1)).toThrow("external view");
 });
-
-test("a migrated value is read through its function, whoever reads and from wherever", async () => {
-  const p = await openOne(map(String, leaf(Number)));
-  p.own().set("a", 1);
-  p.commit();
-  await p.flush();
-  const to = { kind: "leaf", type: String } as const;
-  const migrate = (value: unknown) => (typeof value === "number" ? `n${value}` : value);
-  const q = await p.reopenWith(map(String, { kind: "migrated", to, id: "m", migrate, options: [] }));
-  q.own().set("b", "new");
-  expect([q.own().get("a"), q.outside().get("a"), q.own().get("b")]).toEqual(["n1", "n1", "new"]);
-  const session = new ReadSession();
-  const all = () => (q.partition.external(session).get() as IndexedMap).range({});
-  all();
-  await session.load();
-  expect(all()).toEqual([["a", "n1"]]);
-});
