@@ -74,7 +74,7 @@ export { Ops } from "./dataflow/ops.ts";
 export { fields } from "./dataflow/patterns.ts";
 export { Depot } from "./module/depot-partitioning.ts";
 export { MigrationOptions } from "./module/migration-options.ts";
-export { PState, SubindexOptions } from "./module/pstate-schema.ts";
+export { PState, type SchemaArg, SubindexOptions } from "./module/pstate-schema.ts";
 export { RamaModule } from "./module/module.ts";
 export type { Setup } from "./module/setup.ts";
 export type { MicrobatchTopology, StreamTopology, Topologies } from "./module/topologies.ts";

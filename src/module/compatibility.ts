@@ -91,6 +91,10 @@ function checkKinds(request: UpdateRequest): void {
     if (old === undefined) continue;
     if (old.tick !== depot.tick) throw refused(request, depot.name, "may not become a tick depot, or cease to be one");
     if (old.global !== depot.global) throw refused(request, depot.name, "may not become global, or cease to be");
+    if (old.migration === undefined || depot.migration !== undefined) continue;
+    if (request.migrationsFinished?.includes(depot.name)) continue;
+    const running = `drops migration ${old.migration}, which is still running: leave it until moduleStatus says that it is complete`;
+    throw refused(request, depot.name, running);
   }
   for (const pstate of to.pstates) {
     const old = from.pstates.find(({ name }) => name === pstate.name);

@@ -26,7 +26,13 @@ export type Subindexing = "no" | "tracked" | "untracked";
 
 export interface ModuleContract {
   readonly version: number;
-  readonly depots: readonly { readonly name: string; readonly global: boolean; readonly tick: boolean }[];
+  readonly depots: readonly {
+    readonly name: string;
+    readonly global: boolean;
+    readonly tick: boolean;
+    /** Id of its migration. */
+    readonly migration?: string;
+  }[];
   readonly pstates: readonly {
     readonly name: string;
     readonly topology: string;
@@ -41,7 +47,12 @@ export interface ModuleContract {
 export function moduleContract(definition: ModuleDefinition): ModuleContract {
   return {
     version: CONTRACT_VERSION,
-    depots: definition.depots.map(({ name, global, tickMs }) => ({ name, global, tick: tickMs !== undefined })),
+    depots: definition.depots.map(({ name, global, tickMs, migration }) => ({
+      name,
+      global,
+      tick: tickMs !== undefined,
+      ...(migration === undefined ? {} : { migration: migration.id }),
+    })),
     pstates: definition.pstates.map((pstate) => ({
       name: pstate.name,
       topology: definition.topologies[pstate.topology]!.name,
@@ -52,6 +63,26 @@ export function moduleContract(definition: ModuleDefinition): ModuleContract {
     topologies: definition.topologies.map(({ name, kind }) => ({ name, kind })),
     mirrors: definition.mirrors.map(({ module, kind, object }) => ({ module, kind, object })),
   };
+}
+
+/** Some object of the module has a migration. */
+export function migrates({ depots, pstates }: ModuleContract): boolean {
+  return depots.some(({ migration }) => migration !== undefined) || pstates.some(({ schema }) => hasMigration(schema));
+}
+
+function hasMigration(node: SchemaText): boolean {
+  switch (node.kind) {
+    case "migrated":
+      return true;
+    case "map":
+      return hasMigration(node.value);
+    case "list":
+      return hasMigration(node.element);
+    case "fixed":
+      return Object.values(node.fields).some(hasMigration);
+    default:
+      return false;
+  }
 }
 
 export function schemaText(node: SchemaNode): SchemaText {

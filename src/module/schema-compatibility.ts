@@ -25,13 +25,13 @@ function misplaced(node: SchemaText, mayMigrate: boolean): string | undefined {
       return undefined;
     case "migrated":
       if (!mayMigrate) {
-        return `migration ${node.id} stands inside a value that is stored whole; it belongs around the value of a top-level or subindexed map`;
+        return `migration ${node.id} stands around an element, or inside a value that is stored whole; it belongs around the value of a top-level or subindexed map`;
       }
       return changesMisplaced(node) ?? misplaced(node.to, false);
     case "map":
       return misplaced(node.value, node.subindexed !== "no");
     case "list":
-      return misplaced(node.element, node.subindexed !== "no");
+      return misplaced(node.element, false);
     case "fixed":
       return firstOf(Object.values(node.fields), (field) => fieldMisplaced(field));
   }
@@ -230,22 +230,6 @@ function holdsStructures(node: SchemaText): boolean {
       return Object.values(node.fields).some(holdsStructures);
     case "migrated":
       return holdsStructures(node.to);
-  }
-}
-
-/** Whether anything of the schema is migrated. */
-export function hasMigration(node: SchemaText): boolean {
-  switch (node.kind) {
-    case "migrated":
-      return true;
-    case "map":
-      return hasMigration(node.value);
-    case "list":
-      return hasMigration(node.element);
-    case "fixed":
-      return Object.values(node.fields).some(hasMigration);
-    default:
-      return false;
   }
 }
 

@@ -7,6 +7,7 @@ import type {
   SupervisorRecord,
   WorkerReport,
 } from "./cluster-records.ts";
+import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleManifest, ObjectTable } from "./routes.ts";
 
 export const PUT_BUNDLE = 16;
@@ -121,6 +122,7 @@ export interface EngineReport {
     /** Why it is paused, in the worker's words. */
     readonly pauseReason?: string | null;
   }[];
+  readonly migrations?: readonly MigrationStatus[];
   readonly logBytes: number;
   readonly failed: string | null;
 }

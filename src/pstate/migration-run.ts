@@ -2,6 +2,7 @@
 // the topology. They change nothing that anyone sees. A value that the topology is writing just now is left alone and looked at again; what it writes is in the new
 // form anyway. How far the walk is stands in the same writes (migration-record.ts), so that a crash between any two steps loses nothing and does nothing twice.
 import { assert } from "../base/assert.ts";
+import type { MigrationStatus } from "../module/migrations.ts";
 import { ReadSession } from "../paths/indexed.ts";
 import type { SealedWrites } from "./contract.ts";
 import { isMigrated, Unmigrated } from "./migration.ts";
@@ -11,15 +12,6 @@ import type { Partition } from "./partition.ts";
 import { makeSubindexed } from "./pending.ts";
 import type { Transaction } from "./transaction.ts";
 import { View } from "./view.ts";
-
-export interface MigrationStatus {
-  readonly pstate: string;
-  readonly task: number;
-  readonly migrations: readonly string[];
-  readonly done: boolean;
-  /** Values that have been written in their new form in the background. */
-  readonly rewritten: number;
-}
 
 export class PartitionMigration {
   readonly #partition: Partition;
@@ -50,9 +42,9 @@ export class PartitionMigration {
   get status(): MigrationStatus {
     const { migrations } = this.#partition;
     return {
-      pstate: this.pstate,
+      object: this.pstate,
       task: this.taskId,
-      migrations: migrations.all.map(({ id }) => id),
+      ids: migrations.all.map(({ id }) => id),
       done: this.done,
       rewritten: migrations.record.rewritten,
     };

@@ -4,11 +4,11 @@ import type { Env } from "../base/env.ts";
 import type { RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { AckLevelName, CompiledModule } from "../dataflow/compiled.ts";
+import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";
-import type { MigrationStatus } from "../pstate/migration-run.ts";
 import type { KvOpener } from "../storage/kv.ts";
 
 /** Takes frames to the engine that owns a task; hops inside an engine never reach it. What it cannot deliver it drops: timeouts find that. */
@@ -182,7 +182,7 @@ export interface EngineStatus {
     readonly bytes?: number;
   }[];
   readonly topologies: readonly TopologyStatus[];
-  /** Per PState and task. */
+  /** Of depots and PStates, per task. */
   readonly migrations: readonly MigrationStatus[];
   readonly logBytes: number;
   readonly failed: string | null;

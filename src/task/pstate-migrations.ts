@@ -2,7 +2,8 @@
 // topology that owns the PState allow. Each batch is a job of its own in a turn, sealed at once, so that what the topology writes and takes back never mixes with it.
 import type { Env, Timer } from "../base/env.ts";
 import type { SealedWrites } from "../pstate/contract.ts";
-import type { MigrationStatus, PartitionMigration } from "../pstate/migration-run.ts";
+import type { MigrationStatus } from "../module/migrations.ts";
+import type { PartitionMigration } from "../pstate/migration-run.ts";
 import type { CommitLoop } from "./commit-loop.ts";
 import type { EngineStore } from "./engine-store.ts";
 import type { OptionView } from "./option-view.ts";
@@ -46,12 +47,6 @@ class MigrationSealer implements Sealer {
     for (const sealed of this.#sealed) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
     this.#sealed = [];
   }
-}
-
-/** PStates all of whose parts are through. `parts` must be those of all tasks. */
-export function finishedMigrations(parts: readonly MigrationStatus[]): string[] {
-  const names = new Set(parts.map(({ pstate }) => pstate));
-  return [...names].filter((name) => parts.every(({ pstate, done }) => pstate !== name || done));
 }
 
 /** Those of an engine's own parts. */
@@ -109,7 +104,7 @@ export class PStateMigrations {
   }
 
   status(): readonly MigrationStatus[] {
-    return this.#all.map(({ migration }) => migration.status).filter(({ migrations }) => migrations.length > 0);
+    return this.#all.map(({ migration }) => migration.status).filter(({ ids }) => ids.length > 0);
   }
 
   async #run(): Promise<void> {

@@ -21,6 +21,7 @@ import type { CompiledModule } from "../dataflow/compiled.ts";
 import { defineModule } from "../module/build.ts";
 import { checkUpdate, type UsedObject } from "../module/compatibility.ts";
 import { moduleContract } from "../module/contract.ts";
+import { migrationLines } from "../module/migrations.ts";
 import type { ModuleDefinition } from "../module/definition.ts";
 import type { RamaModule } from "../module/module.ts";
 import { moduleClasses } from "./module-classes.ts";
@@ -292,6 +293,22 @@ export class InProcessCluster implements ClusterClient {
     });
   }
 
+  /** Resolves when every migration of the module's depots and PStates is complete, so that the wrappers may be left out. */
+  async waitForMigrations(module: ModuleName, timeoutMs = 60_000): Promise<void> {
+    const name = moduleNameOf(module);
+    const open = () =>
+      this.#updating.has(name) ? undefined : this.#running(name).migrations.filter((each) => !each.done);
+    await waitFor(() => open()?.length === 0, {
+      env: this.#env,
+      timeoutMs,
+      what: `the migrations of ${name} to end`,
+      present: () =>
+        migrationLines(open() ?? [])
+          .map(({ object, text }) => `${object}: ${text}`)
+          .join("; "),
+    });
+  }
+
   async pauseTopology(module: ModuleName, topology: string): Promise<void> {
     const instance = this.#running(moduleNameOf(module));
     instance.pause(topology);
@@ -355,7 +372,7 @@ export class InProcessCluster implements ClusterClient {
       deadLetters: () => this.#running(name).deadLetters(),
       retryDeadLetters: (choice = {}) => this.#running(name).changeDeadLetters("retry", choice),
       dropDeadLetters: (choice = {}) => this.#running(name).changeDeadLetters("drop", choice),
-      update: (module, options = {}) => this.#update({ ...defineModule(module), name }, options),
+      update: async (module, options = {}) => this.#update({ ...defineModule(module), name }, options),
       destroy: () => this.destroyModule(name),
     };
   }

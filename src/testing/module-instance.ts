@@ -6,10 +6,10 @@ import { release } from "../base/release.ts";
 import type { ClientCore } from "../client/client-core.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Config } from "../config/rama-yaml.ts";
-import { finishedMigrations } from "../task/pstate-migrations.ts";
 import { EngineEvents, type EventHooks } from "../task/event-hook.ts";
 import type { CompiledModule } from "../dataflow/compiled.ts";
 import { type ModuleContract, moduleContract } from "../module/contract.ts";
+import { finishedMigrations, type MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import { type MemoryNetwork, MemoryTransport } from "../net/transport-memory.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes, objectTable } from "../protocol/routes.ts";
@@ -159,9 +159,13 @@ export class ModuleInstance {
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
-  /** PStates whose migrations are complete on every task. */
+  get migrations(): MigrationStatus[] {
+    return this.#workers.flatMap(({ engine }) => engine?.engine.status().migrations ?? []);
+  }
+
+  /** Depots and PStates whose migrations are complete on every task. */
   get migrationsFinished(): string[] {
-    return finishedMigrations(this.#workers.flatMap(({ engine }) => engine?.engine.status().migrations ?? []));
+    return finishedMigrations(this.migrations, this.info.numTasks);
   }
 
   pause(topology: string): void {

@@ -62,6 +62,7 @@ function statsOf(status) {
   const depots = new Map();
   const pstates = new Map();
   const topologies = new Map();
+  const migrations = new Map();
   const engines = (status.engines ?? []).flatMap((worker) => worker.engines ?? []);
   const add = (map, name, more) => {
     const sums = map.get(name) ?? {};
@@ -81,8 +82,12 @@ function statsOf(status) {
       sums.blocked ??= t.blocked;
     }
   }
+  for (const { object, ids, done, rewritten } of engines.flatMap((engine) => engine.migrations ?? [])) {
+    const sums = add(migrations, object, { partitions: 1, done: done ? 1 : 0, rewritten });
+    sums.ids = new Set([...(sums.ids ?? []), ...ids]);
+  }
   const logBytes = engines.reduce((sum, engine) => sum + engine.logBytes, 0);
-  return { depots, pstates, topologies, logBytes, failed: engines.flatMap((engine) => engine.failed ?? []) };
+  return { depots, pstates, topologies, migrations, logBytes, failed: engines.flatMap((engine) => engine.failed ?? []) };
 }
 
 /** LevelDB tells the size of its tables; what was written last stands in its log alone. */
@@ -94,7 +99,7 @@ const code = (content) => el("code", {}, content);
 async function modulePage(name) {
   const status = await get(`/api/modules/${encodeURIComponent(name)}`);
   const { module, objects, workers, log } = status;
-  const { depots, pstates, topologies, logBytes, failed } = statsOf(status);
+  const { depots, pstates, topologies, migrations, logBytes, failed } = statsOf(status);
   const silent = workers.length - (status.engines ?? []).length;
   return [
     el("h1", {}, module.name, " ", badge(module.state)),
@@ -103,6 +108,7 @@ async function modulePage(name) {
     ...[...topologies].filter(([, t]) => t.blocked).map(([topology, { blocked }]) => notice("warn", code(topology), `: ${blocked.depot} partition ${blocked.partition} offset ${blocked.offset} has failed ${blocked.failures} times: ${blocked.error}`)),
     ...[...topologies].filter(([, t]) => t.deadLetters > 0).map(([topology, t]) => notice("warn", code(topology), ` has set aside ${number(t.deadLetters)} records: `, code(`rama deadLetters ${name}`))),
     ...[...topologies].filter(([, t]) => t.paused).map(([topology, t]) => notice("warn", code(topology), ` is paused: ${t.pauseReason ?? "by pauseTopology"}`)),
+    ...[...migrations].map(([object, m]) => notice(m.done === m.partitions ? "good" : "warn", code(object), ` migrates (${[...m.ids].join(", ")}): ${number(m.done)} of ${number(m.partitions)} partitions done, ${number(m.rewritten)} rewritten`)),
     ...(silent > 0 ? [notice("warn", `${silent} of ${workers.length} workers do not answer; the counts below are without them.`)] : []),
     facts([
       ["records in depots", number(total(depots, "records"))],

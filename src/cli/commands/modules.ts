@@ -1,5 +1,6 @@
 // destroy, moduleStatus, taskGroupsStatus, pauseTopology, resumeTopology.
 import { RamaError } from "../../base/errors.ts";
+import { migrationLines } from "../../module/migrations.ts";
 import { workerIdOf } from "../../protocol/cluster-records.ts";
 import {
   CLUSTER_STATUS,
@@ -151,6 +152,8 @@ function printEngines({ print }: CommandContext, { engines }: ModuleStatusAnswer
       print.out(`${name}: ${depot} partition ${partition} offset ${offset} has failed ${failures} times: ${error}`);
     } else if (lastError) print.out(`${name}: ${lastError}`);
   }
+  for (const { object, text } of migrationLines(all.flatMap((engine) => engine.migrations ?? [])))
+    print.out(`${object}: ${text}`);
   for (const engine of all) if (engine.failed) print.out(`engine stopped: ${engine.failed}`);
 }
 

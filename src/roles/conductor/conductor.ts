@@ -9,7 +9,7 @@ import type { Metastore } from "../../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../../metastore/tree.ts";
 import type { HttpServer, Platform } from "../../net/platform.ts";
 import type { Listener } from "../../net/transport.ts";
-import type { ConductorRecord } from "../../protocol/cluster-records.ts";
+import type { ModuleRecord, ConductorRecord } from "../../protocol/cluster-records.ts";
 import {
   CLUSTER_STATUS,
   type ClusterStatusAnswer,
@@ -39,6 +39,7 @@ import { type ControlHandler, field, listenForCalls } from "../control-calls.ts"
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
 import { Operations } from "./operations.ts";
+import type { MigrationStatus } from "../../module/migrations.ts";
 import { askWorkers, deadLettersOfWorkers, pauseAtWorkers } from "./worker-status.ts";
 
 export interface ConductorOptions {
@@ -106,6 +107,7 @@ export class Conductor {
       store,
       launchTimeoutMs: config.get<number>("supervisor.worker.launch.timeout.millis") + 10_000,
       hasBundle: (hash) => bundles.has(hash),
+      migrationsOf: (module) => migrationsOf(platform, store, module),
       onRemoved: async () => {
         const hashes = (await store.modules()).flatMap((module) =>
           module.instances.map((instance) => instance.bundleHash),
@@ -248,6 +250,12 @@ async function moduleStatus(platform: Platform, store: ClusterStore, name: strin
     engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
     log: (await store.operations(name)).slice(-50),
   };
+}
+
+async function migrationsOf(platform: Platform, store: ClusterStore, module: ModuleRecord): Promise<MigrationStatus[]> {
+  const workers = [...(await store.workers(module.readTarget)).values()];
+  const answers = (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"];
+  return answers.flatMap(({ engines }) => engines.flatMap((engine) => engine.migrations ?? []));
 }
 
 function checkedDeadLetters(body: Record<string, unknown>): DeadLettersCall & { readonly moduleName: string } {

@@ -11,6 +11,7 @@ import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.
 import type { LaunchAnswer, LaunchRequest, UpdateRequest } from "../../protocol/conductor.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
 import { uuidOf } from "../local-dir.ts";
+import type { MigrationStatus } from "../../module/migrations.ts";
 import { checkedUpdate, nextInstance, nextOptions } from "./updates.ts";
 
 /** While an operation is under way its module is looked at so often. */
@@ -23,6 +24,8 @@ export interface OperationsOptions {
   readonly store: ClusterStore;
   readonly launchTimeoutMs: number;
   readonly hasBundle: (hash: string) => boolean;
+  /** What the workers of the serving instance say of their migrations. */
+  readonly migrationsOf: (record: ModuleRecord) => Promise<readonly MigrationStatus[]>;
   /** A module is gone: bundles may have become unused. */
   readonly onRemoved: () => Promise<void>;
 }
@@ -74,7 +77,7 @@ export class Operations {
       throw new RamaError("BAD_BUNDLE", "the bundle has not been uploaded", { hash: request.bundleHash });
     }
     const { value: record, version } = await store.requireModule(moduleName);
-    const deletedObjects = await checkedUpdate(store, record, request);
+    const deletedObjects = await checkedUpdate(store, record, request, this.#options.migrationsOf);
     await this.#checkDependencies(request);
     const nowMs = env.now();
     const next = nextInstance(record, request, { id: uuidOf(env.randomBytes(16)), nowMs, deletedObjects });

@@ -3,7 +3,8 @@ import { RamaError } from "../../base/errors.ts";
 import type { ClusterStore } from "../../cluster/cluster-store.ts";
 import { mayUpdate } from "../../cluster/lifecycle/update.ts";
 import { checkUpdate, type UsedObject } from "../../module/compatibility.ts";
-import type { ModuleContract } from "../../module/contract.ts";
+import { type ModuleContract, migrates } from "../../module/contract.ts";
+import { finishedMigrations, type MigrationStatus } from "../../module/migrations.ts";
 import {
   dataIdOf,
   type InstanceRecord,
@@ -18,6 +19,7 @@ export async function checkedUpdate(
   store: ClusterStore,
   record: ModuleRecord,
   request: UpdateRequest,
+  migrationsOf: (record: ModuleRecord) => Promise<readonly MigrationStatus[]>,
 ): Promise<readonly string[]> {
   const { moduleName, objectsToDelete } = request;
   if (!mayUpdate(record)) {
@@ -50,7 +52,9 @@ export async function checkedUpdate(
     );
   }
   const used = await usesOf(store, moduleName);
-  return checkUpdate({ moduleName, from, to, objectsToDelete, used }).removed;
+  const old = record.instances.find(({ id }) => id === record.readTarget)!;
+  const migrationsFinished = migrates(from) ? finishedMigrations(await migrationsOf(record), old.tasks) : [];
+  return checkUpdate({ moduleName, from, to, objectsToDelete, used, migrationsFinished }).removed;
 }
 
 /** What other modules mirror of this one. */

@@ -26,17 +26,23 @@ function pstate(schema: SchemaArg, more: Partial<ModuleContract["pstates"][numbe
   return { name: "$$p", topology: "s", global: false, private: false, schema: schemaText(schemaNode(schema)), ...more };
 }
 
-function outcome(to: ModuleContract, more: { deleting?: string[]; used?: UsedObject[]; from?: ModuleContract } = {}) {
+function outcome(
+  to: ModuleContract,
+  more: { deleting?: string[]; used?: UsedObject[]; from?: ModuleContract; finished?: string[] } = {},
+) {
   try {
-    const { from = contract(), deleting = [], used = [] } = more;
-    return checkUpdate({ moduleName: "M", from, to, objectsToDelete: deleting, used });
+    const { from = contract(), deleting = [], used = [], finished = [] } = more;
+    return checkUpdate({ moduleName: "M", from, to, objectsToDelete: deleting, used, migrationsFinished: finished });
   } catch (error) {
     return (error as RamaError).code;
   }
 }
 
-const schemas = (old: SchemaArg, now: SchemaArg) =>
-  outcome(contract({ pstates: [pstate(now)] }), { from: contract({ pstates: [pstate(old)] }) });
+const schemas = (old: SchemaArg, now: SchemaArg, finished = false) =>
+  outcome(contract({ pstates: [pstate(now)] }), {
+    from: contract({ pstates: [pstate(old)] }),
+    finished: finished ? ["$$p"] : [],
+  });
 const fits = { added: [], removed: [] };
 
 test("the same module fits itself", () => {
@@ -103,6 +109,30 @@ test.each<[string, SchemaArg, SchemaArg]>([
   ["another migration begins", map(String, migrated(String, "m")), map(String, migrated(Object, "n"))],
   ["values of a subindexed map are migrated", sub(Number), sub(migrated(String, "m"))],
   ["a leaf PState is migrated", Number, migrated(String, "m")],
+  ["a whole map becomes subindexed", map(String, map(String, Number)), map(String, toSub(sub1()))],
+  ["a Map becomes subindexed", map(String, Map), map(String, toSub(sub1()))],
+  ["a list becomes subindexed", map(String, PState.listSchema(Number)), map(String, toSub(subList()))],
+  ["an unfinished way to subindexed begins anew", map(String, toSub(sub1())), map(String, toSub(sub1(), "n"))],
+  [
+    "fixed keys come and go, named",
+    map(String, fixed({ a: Number, b: String })),
+    map(
+      String,
+      PState.migrated(fixed({ b: String, c: String }), "m", same)
+        .addFixedKeys("c")
+        .removeFixedKeys("a"),
+    ),
+  ],
+  [
+    "a value that holds something subindexed is migrated round it",
+    map(String, fixed({ a: Number, posts: sub1() })),
+    map(String, migrated(fixed({ a: String, posts: sub1() }), "m")),
+  ],
+  [
+    "several migrations, one inside another's structure",
+    map(String, map(String, Number)),
+    map(String, toSub(PState.mapSchema(String, migrated(String, "inner")).subindexed())),
+  ],
 ])("fits: %s", (_, old, now) => {
   expect(schemas(old, now)).toEqual(fits);
 });
@@ -127,9 +157,44 @@ test.each<[string, SchemaArg, SchemaArg]>([
   ],
   ["a migration of one fixed key", map(String, fixed({ a: Number })), map(String, fixed({ a: migrated(String, "m") }))],
   ["a migration of a structure", map(String, map(String, Number)), map(String, migrated(sub1(), "m"))],
-  ["a migration of the whole PState", map(String, Number), migrated(map(String, String), "m")],
+  ["subindexed without saying so", map(String, map(String, Number)), map(String, migrated(sub1(), "m"))],
+  ["what is subindexed already", sub(Number), map(String, toSub(sub1()))],
+  ["what is subindexed becomes whole", sub(Number), map(String, migrated(map(String, Number), "m"))],
+  ["migrateToSubindexed of what stays whole", map(String, Number), map(String, toSub(String))],
+  ["another schema under the same id", map(String, migrated(String, "m")), map(String, migrated(Number, "m"))],
+  [
+    "a fixed key that is not named",
+    map(String, fixed({ a: Number })),
+    map(String, migrated(fixed({ a: Number, b: Number }), "m")),
+  ],
+  [
+    "a fixed key that is named and does not come",
+    map(String, fixed({ a: Number })),
+    map(String, PState.migrated(fixed({ a: String }), "m", same).removeFixedKeys("z")),
+  ],
+  [
+    "a fixed key goes with something subindexed",
+    map(String, fixed({ a: Number, posts: sub1() })),
+    map(String, PState.migrated(fixed({ a: Number }), "m", same).removeFixedKeys("posts")),
+  ],
+  ["elements of a list", map(String, subList()), map(String, PState.listSchema(migrated(String, "m")).subindexed())],
 ])("is refused: %s", (_, old, now) => {
   expect(schemas(old, now)).toBe("INCOMPATIBLE_UPDATE");
+});
+
+test("a wrapper may be left out once its migration is complete", () => {
+  expect(schemas(map(String, migrated(String, "m")), map(String, String))).toBe("INCOMPATIBLE_UPDATE");
+  expect(schemas(map(String, migrated(String, "m")), map(String, String), true)).toEqual(fits);
+  expect(schemas(map(String, toSub(sub1())), sub(Number), true)).toEqual(fits);
+  expect(schemas(map(String, migrated(String, "m")), map(String, Number), true)).toBe("INCOMPATIBLE_UPDATE");
+});
+
+test("a depot's migration, too", () => {
+  const migrating = { name: "*d", global: false, tick: false, migration: "m" };
+  const from = contract({ depots: [migrating] });
+  expect(outcome(contract(), { from })).toBe("INCOMPATIBLE_UPDATE");
+  expect(outcome(contract(), { from, finished: ["*d"] })).toEqual(fits);
+  expect(outcome(contract({ depots: [{ ...migrating, migration: "n" }] }), { from })).toEqual(fits);
 });
 
 function fixed(fields: Record<string, SchemaArg>): SchemaArg {
@@ -138,6 +203,19 @@ function fixed(fields: Record<string, SchemaArg>): SchemaArg {
 
 function sub(value: SchemaArg): SchemaArg {
   return PState.mapSchema(String, PState.mapSchema(String, value).subindexed());
+}
+
+function same<T>(value: T): T {
+  return value;
+}
+
+function toSub(to: SchemaArg, id = "m"): SchemaArg {
+  const changes = { toSubindexed: true, addedKeys: [], removedKeys: [] };
+  return { kind: "migrated", to: schemaNode(to), id, migrate: same, options: changes };
+}
+
+function subList(): SchemaArg {
+  return PState.listSchema(Number).subindexed();
 }
 
 function sub1(): SchemaArg {
