@@ -98,14 +98,20 @@ export class WorkerPool {
       assignmentPath: files.assignmentPath,
       config: workerConfig,
     });
-    files.writeProcess({
-      pid,
-      birth: platform.processes.birth(pid) ?? "gone",
-      startedMs: platform.env.now(),
-      starts: (before?.starts ?? 0) + 1,
-      startsInARow: (before?.startsInARow ?? 0) + 1,
-      everReady: before?.everReady ?? false,
-    });
+    try {
+      files.writeProcess({
+        pid,
+        birth: platform.processes.birth(pid) ?? "gone",
+        startedMs: platform.env.now(),
+        starts: (before?.starts ?? 0) + 1,
+        startsInARow: (before?.startsInARow ?? 0) + 1,
+        everReady: before?.everReady ?? false,
+      });
+    } catch (error) {
+      // Nobody would know of it, and it would keep the stores from the next one.
+      platform.processes.signal(pid, "SIGKILL");
+      throw error;
+    }
     return pid;
   }
 

@@ -125,10 +125,13 @@ export class EngineHandle {
         this.ready = message;
         this.#settle.resolve(message);
         return;
-      case "failed":
+      case "failed": {
+        const failure = failureOf(message.failure);
         this.#ended = true;
-        this.#settle.reject(failureOf(message.failure));
+        if (this.ready === undefined) this.#settle.reject(failure);
+        else this.onFailed(failure);
         return;
+      }
       case "status":
         this.#answered(message.request, message.status);
         return;

@@ -158,6 +158,8 @@ export class EngineThread {
         recordBytesMax: config.get("limit.record.bytes"),
         answerBytesMax,
         addressOf: (task) => this.#groups[task % assignment.threads],
+        // Its disk or an assertion failed: a process that is started again recovers from what is durable, one that stays answers nothing.
+        onBroken: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
         ...(assignment.deletedObjects === undefined ? {} : { deletedObjects: assignment.deletedObjects }),
       });
       this.#guardSpace(open.dir, config.get("disk.min.free"));
@@ -215,6 +217,9 @@ export class EngineThread {
     try {
       await this.#host?.close();
       await this.#access?.close();
+    } catch (error) {
+      // What is durable is durable; the next start recovers the rest.
+      this.#env.log.error("the engine did not close in order", { error });
     } finally {
       this.#options.send({ kind: "closed" });
       this.#options.exit();

@@ -44,6 +44,7 @@ export type FromEngine =
       readonly port: number;
       readonly recovered: { readonly entries: number; readonly tornBytes: number; readonly ms: number };
     }
+  /** It did not open, or has ended by an error since: nothing more comes from it. */
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
   | { readonly kind: "deadLetters"; readonly request: number; readonly answer: DeadLettersAnswer }

@@ -71,6 +71,7 @@ export class Worker {
   readonly #stuck: StuckRecords;
   #stuckWatch: StuckWatch | undefined;
   #closing: Promise<void> | undefined;
+  #hadDirectory = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -243,8 +244,31 @@ export class Worker {
   #beat(): void {
     const { platform, pid } = this.#options;
     const every = this.#config.get<number>("worker.heartbeat.frequency.millis");
-    this.#files.writeHeartbeat({ pid, atMs: platform.env.now() });
+    const reason = this.#notWanted();
+    if (reason !== undefined) return this.#options.abort(reason);
     this.#heartbeat = platform.env.setTimer(every, () => this.#beat());
+    try {
+      this.#files.writeHeartbeat({ pid, atMs: platform.env.now() });
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      platform.env.log.warn("no heartbeat could be written", { error });
+    }
+  }
+
+  /**
+   * A supervisor that died between starting this process and noting its pid does not know of it: the next one has started another process in its place, or
+   * removed the worker. This one must not keep the stores from its successor.
+   */
+  #notWanted(): string | undefined {
+    const { platform, pid } = this.#options;
+    const isThere = platform.disk.exists(this.#files.assignmentPath);
+    if (this.#hadDirectory && !isThere) return "its directory is gone";
+    this.#hadDirectory = isThere;
+    const noted = this.#files.process();
+    if (noted === undefined || noted.pid === pid) return undefined;
+    const present = platform.processes.birth(noted.pid);
+    const isOther = present !== undefined && (noted.birth === undefined || present === noted.birth);
+    return isOther ? `process ${noted.pid} has been started in its place` : undefined;
   }
 
   /** Asks where the other workers' groups are, until the worker stops. */

@@ -11,7 +11,8 @@ import type { WorkerAssignment } from "../../../src/roles/worker/assignment.ts";
 import type { StartThread } from "../../../src/roles/worker/engine-handle.ts";
 import type { OpenEngine, ToEngine } from "../../../src/roles/worker/thread-messages.ts";
 import { runWorker } from "../../../src/roles/worker/worker.ts";
-import { MemoryWorld } from "../../../src/testing/platform-memory.ts";
+import { SimulatedEnv } from "../../../src/simulation/env-simulated.ts";
+import { MemoryWorld, type MemoryWorldOptions } from "../../../src/testing/platform-memory.ts";
 import { waitFor } from "../../../src/testing/wait-for.ts";
 import { codeOf } from "../../fake-engine.ts";
 
@@ -41,9 +42,11 @@ class PlayedThreads {
   readonly told: ToEngine[] = [];
   fail: RamaError | undefined;
   end: ((reason: string) => void) | undefined;
+  break: ((error: RamaError) => void) | undefined;
 
   readonly start: StartThread = (onMessage, onEnd) => {
     this.end = onEnd;
+    this.break = (error) => onMessage({ kind: "failed", failure: failureText(error) });
     return {
       post: (message) => {
         this.told.push(message);
@@ -65,8 +68,8 @@ class PlayedThreads {
   };
 }
 
-function setUp() {
-  const platform = new MemoryWorld().platform("node");
+function setUp(options: MemoryWorldOptions = {}) {
+  const platform = new MemoryWorld(options).platform("node");
   const threads = new PlayedThreads();
   const aborted: string[] = [];
   const run = (more: Partial<WorkerAssignment> = {}) =>
@@ -122,6 +125,35 @@ test("an engine that cannot open ends the worker, and the reason is left for the
   expect(await codeOf(run())).toBe("BAD_BUNDLE");
   expect(files.failure()).toBe("/bundle.js exports no module M");
   expect(files.status(77)).toBeUndefined();
+});
+
+test("an engine that breaks later ends the process: started again, it recovers what is durable", async () => {
+  const { threads, aborted, run } = setUp();
+  await run();
+  threads.break!(new RamaError("DISK_FAILED", "/store/log: input/output error"));
+  expect(aborted).toEqual(["engine thread 1: /store/log: input/output error"]);
+});
+
+test("a worker that its supervisor does not know of ends once another one has been started in its place, or its directory is gone", async () => {
+  for (const noted of [{ pid: 88, birth: "b" }, undefined]) {
+    const env = new SimulatedEnv({ seed: 1 });
+    const births = new Map([[77, "a"]]);
+    const processes = { birth: (pid: number) => births.get(pid), signal: () => {}, start: () => ({ pid: 0 }) };
+    const { aborted, run, files } = setUp({ env, processes });
+    files.create(assignment);
+    const worker = await env.complete(run());
+    await env.advance(5_000);
+    expect(aborted).toEqual([]);
+    if (noted === undefined) files.remove();
+    else files.writeProcess({ ...noted, startedMs: 0, starts: 2, startsInARow: 1, everReady: false });
+    await env.advance(5_000);
+    // The other one is not there (yet): this one is all there is.
+    if (noted !== undefined) expect(aborted).toEqual([]);
+    births.set(88, "b");
+    await env.advance(5_000);
+    expect(aborted).toHaveLength(1);
+    await env.complete(worker.close());
+  }
 });
 
 test("an engine thread that ends by itself takes the process with it", async () => {
