@@ -55,6 +55,8 @@ export const errorTable = {
   TIMEOUT: passing("Try again, or raise the timeout."),
   WRONG_VERSION: user("Use the client and the CLI of the cluster's release.", 409),
   TOO_LARGE: user("Make it smaller, or raise the setting that is named.", 413),
+  // replication
+  IN_SYNC_TOO_SMALL: passing("Bring the nodes of the missing replicas back; the group then goes on by itself."),
   // metastore
   METASTORE_CONFLICT: passing("Read again and repeat the change.", 409),
   METASTORE_NODE_EXISTS: user("It is there already.", 409),

@@ -7,6 +7,8 @@
 //   /manifests/<instanceId>                   what the module declares (protocol/routes.ts); written once
 //   /assignments/<supervisorId>/<workerId>    WorkerTask: what that supervisor shall run
 //   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it
+//   /groups/<dataId>/<group>                  GroupRecord of a replicated task group: epoch, leader, in-sync set (replication/group-record.ts)
+//   /members/<dataId>/<workerIndex>           ephemeral: MemberRecord, written by the worker itself
 //   /operations/op-<10 digits>                   OperationLogEntry, oldest trimmed
 // Every path is below `zookeeper.root`, which the implementation of the contract puts in front.
 
@@ -25,6 +27,10 @@ export const tree = {
   assignment: (supervisorId: string, workerId: string) => `/assignments/${enc(supervisorId)}/${enc(workerId)}`,
   workers: (instanceId: string) => `/workers/${enc(instanceId)}`,
   worker: (instanceId: string, workerIndex: number) => `/workers/${enc(instanceId)}/${workerIndex}`,
+  groups: (dataId: string) => `/groups/${enc(dataId)}`,
+  group: (dataId: string, group: number) => `/groups/${enc(dataId)}/${group}`,
+  members: (dataId: string) => `/members/${enc(dataId)}`,
+  member: (dataId: string, workerIndex: number) => `/members/${enc(dataId)}/${workerIndex}`,
   operations: "/operations",
 } as const;
 

@@ -44,6 +44,13 @@ export const WATCH_ENDED = 51;
 /** Between engines: events for one task. */
 export const EVENTS = 64;
 
+/** Between the replicas of a task group (`replication.ts`); the leader's hello is the first frame of its connection. */
+export const REPLICA_HELLO = 72;
+export const REPLICA_STATE = 73;
+export const REPLICA_AGREED = 74;
+export const REPLICA_ENTRIES = 75;
+export const REPLICA_DURABLE = 76;
+
 // Methods of calls.
 /** Any supervisor or the conductor: routes of a module (`routes.ts`). */
 export const GET_ROUTES = 1;

@@ -5,6 +5,7 @@ import type { Disk, DiskFile } from "./disk.ts";
 import {
   decodeSegmentHeader,
   findBatch,
+  KIND_CUT,
   SEGMENT_HEADER_BYTES,
   scanSegment,
   segmentName,
@@ -147,6 +148,13 @@ class Opening {
     const { group, epoch, offset } = entry;
     const known = this.#groups.get(group);
     const from = this.#options.from(group);
+    if (entry.kind === KIND_CUT) {
+      if (known !== undefined && offset > known.end) throw this.#corrupt(this.#currentPath, position, group);
+      this.#groups.set(group, { end: offset, epoch: known?.epoch ?? epoch });
+      this.#next++;
+      this.#options.replay(entry);
+      return;
+    }
     // The first retained entry of a group may lie below what is still needed, never above it.
     if (known === undefined ? offset > from : offset !== known.end)
       throw this.#corrupt(this.#currentPath, position, group);

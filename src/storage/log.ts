@@ -34,6 +34,8 @@ export interface StoreLogOptions {
   readonly replay: (entry: LogEntry) => void;
   /** The offset that a group's replay begins with; below it the group has let go. */
   readonly from: (group: number) => number;
+  /** Segments whose entries are not replayed stay until `release` is called: others may want them. */
+  readonly keepsOld?: boolean;
 }
 
 export interface StoreLogRecovery extends LogRecovery {
@@ -120,7 +122,8 @@ export class DiskLog implements StoreLog {
     this.#end = opened.end;
     this.#durable = opened.end;
     for (const spare of this.#spares.splice(sparesMax)) this.#disk.remove(spare);
-    for (const group of opened.groups.keys()) this.#released.set(group, options.from(group));
+    if (options.keepsOld !== true)
+      for (const group of opened.groups.keys()) this.#released.set(group, options.from(group));
     this.#dropReleased();
   }
 

@@ -12,6 +12,8 @@
 // behind them, are a torn tail: their writer died before anyone was told of them. They are cut off (by truncation) when the log is opened. With a later
 // batch behind them they are corruption. Zeros at the end are space reserved ahead.
 //
+// A cut (kind 255, no payload) says that the group's entries from its offset on, written before it, do not count; the next entry of the group has that offset.
+//
 // Example, segment 1, entry number 1: group 2, epoch 3, offset 5, kind 1, payload "ab", behind the header:
 //   0d000000 xxxxxxxx 00 0000 2c000000 010000000000 | 0f000000 xxxxxxxx 01 0200 03000000 050000000000 6162
 import type { LogEntry } from "./store-contract.ts";
@@ -20,6 +22,8 @@ export const SEGMENT_MAGIC = "RAMALOG1";
 export const SEGMENT_HEADER_BYTES = 32;
 export const RECORD_HEADER_BYTES = 21;
 export const KIND_BATCH = 0;
+/** Entries of the group from this one's offset on are void: a replica takes back what its leader does not have. */
+export const KIND_CUT = 255;
 /** What `length` counts besides the payload. */
 const COUNTED_HEADER_BYTES = 13;
 const FLAG_RECYCLED = 1;

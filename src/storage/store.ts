@@ -78,7 +78,10 @@ export class OpenedStore {
    * Replays every entry that is needed, in log order. `applied`: what it changes is in the Kv already - only a depot append must be given to its partition, which
    * knows what its files hold. The payload is a view of memory that is not used again. STORE_CORRUPT.
    */
-  async recover(replay: (entry: LogEntry, applied: boolean) => void): Promise<RecoveredStore> {
+  async recover(
+    replay: (entry: LogEntry, applied: boolean) => void,
+    { keepsOld = false }: { readonly keepsOld?: boolean } = {},
+  ): Promise<RecoveredStore> {
     const { env, disk, segmentSizeBytes } = this.#options;
     const { dir, kv } = this;
     const { log, recovery } = await openStoreLog({
@@ -86,6 +89,7 @@ export class OpenedStore {
       disk,
       dir: `${dir}/log`,
       segmentSizeBytes,
+      keepsOld,
       from: (group) => replayFrom(this.positions(group)),
       replay: (entry) => replay(entry, entry.offset < this.positions(entry.group).applied),
     });

@@ -32,6 +32,8 @@ export interface MemoryPlatform extends Platform {
   readonly disk: MemoryDisk;
   readonly kv: MemoryKvOpener;
   readonly world: MemoryWorld;
+  /** Metastore sessions that the role has opened. */
+  readonly sessions: readonly Metastore[];
   /** The role ends as by SIGKILL: connections are lost, listeners go, metastore sessions are dead and their ephemerals gone. Its files stay. */
   kill(): void;
 }
@@ -79,6 +81,7 @@ export class MemoryWorld {
     return {
       host: hostName,
       world: this,
+      sessions,
       env: this.env,
       disk,
       kv,

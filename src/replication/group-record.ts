@@ -1,0 +1,68 @@
+// What the metastore knows of a replicated task group: one node per group, changed by compare-and-set alone. Pure decisions about it: who stands for leader, and what a
+// new leader writes.
+//
+// Only members of the in-sync set have every committed entry, so only they may lead. The record is the fence: a leader that has been succeeded cannot change it any
+// more, since its version has moved on, and without that it can shrink no set; and those in its set follow the new epoch and confirm nothing to the old one.
+
+/** A replica, by the index of the worker that holds it. */
+export type Member = number;
+
+export interface GroupRecord {
+  /** One more with each leader. 0: there has been none. */
+  readonly epoch: number;
+  readonly leader: Member | null;
+  /** Which life of the leader's process: one that was started again does not lead by what an earlier one was given. */
+  readonly leaderLife: string | null;
+  /** Every replica, in the order in which they are preferred as leaders. */
+  readonly members: readonly Member[];
+  /** Those that hold every committed entry; the leader among them. */
+  readonly inSync: readonly Member[];
+}
+
+export const firstRecord = (members: readonly Member[]): GroupRecord => ({
+  epoch: 0,
+  leader: null,
+  leaderLife: null,
+  members,
+  inSync: members,
+});
+
+/** Processes that have a session now, with their lives. */
+export type LiveMembers = ReadonlyMap<Member, string>;
+
+export const hasLeader = (record: GroupRecord, live: LiveMembers): boolean =>
+  record.leader !== null && live.get(record.leader) === record.leaderLife;
+
+/** Who should stand for leader now; undefined: nobody need, or nobody may. `excluded`: not if there is another. */
+export function candidateOf(
+  record: GroupRecord,
+  live: LiveMembers,
+  excluded: ReadonlySet<Member> = new Set(),
+): Member | undefined {
+  if (hasLeader(record, live)) return undefined;
+  const eligible = record.members.filter((member) => record.inSync.includes(member) && live.has(member));
+  return eligible.find((member) => !excluded.has(member)) ?? eligible[0];
+}
+
+/** Members without a process leave the set at once, where enough are left: the first commit need not wait for them. */
+export function electedRecord(
+  record: GroupRecord,
+  live: LiveMembers,
+  leader: Member,
+  options: { readonly minInSync: number },
+): GroupRecord {
+  const here = record.inSync.filter((member) => live.has(member));
+  return {
+    ...record,
+    epoch: record.epoch + 1,
+    leader,
+    leaderLife: live.get(leader) ?? null,
+    inSync: here.length >= options.minInSync ? here : record.inSync,
+  };
+}
+
+/** `replication.min.isr` as it counts: replication factor - 1 when unset, within [1, replication factor]. */
+export function minInSyncOf(setting: unknown, replicationFactor: number): number {
+  const wanted = typeof setting === "number" ? setting : replicationFactor - 1;
+  return Math.max(1, Math.min(replicationFactor, wanted));
+}

@@ -1,0 +1,147 @@
+// A replica's eye on its group's record in the metastore, and its hand: tells every change, stands for leader when it is its turn, and writes in-sync sets for the leader
+// that it serves. All changes are conditional on the version that was read, so that of two that stand at once one leads.
+import type { Env, Timer } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import type { Metastore } from "../metastore/metastore.ts";
+import { fromNode, toNode, tree } from "../metastore/tree.ts";
+import {
+  candidateOf,
+  electedRecord,
+  type GroupRecord,
+  hasLeader,
+  type LiveMembers,
+  type Member,
+} from "./group-record.ts";
+import type { MemberWatch } from "./member-watch.ts";
+
+export interface GroupWatchOptions {
+  readonly env: Env;
+  readonly metastore: Metastore;
+  readonly dataId: string;
+  readonly group: number;
+  readonly self: Member;
+  readonly members: MemberWatch;
+  readonly minInSync: () => number;
+  readonly onView: (record: GroupRecord) => void;
+}
+
+const retryMs = 200;
+/** A member whose turn it is not stands after so long, should the one whose turn it is not have done so. */
+const secondMs = 1_000;
+/** At a launch the preferred leader may still be loading the module. */
+const firstElectionMs = 3_000;
+
+export class GroupWatch {
+  readonly #options: GroupWatchOptions;
+  readonly #stop = new AbortController();
+  #record: GroupRecord | undefined;
+  #version = 0;
+  #timer: Timer | undefined;
+  #standing = false;
+
+  constructor(options: GroupWatchOptions) {
+    this.#options = options;
+    options.members.onChange(() => this.#look());
+  }
+
+  get record(): GroupRecord | undefined {
+    return this.#record;
+  }
+
+  start(): void {
+    this.#options.env.spawn(`record of group ${this.#options.group}`, () => this.#watch());
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#timer?.cancel();
+  }
+
+  /** See `ReplicaControl.propose`. METASTORE_UNAVAILABLE: whether it was written is not known. */
+  async propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
+    for (;;) {
+      const { record, version } = await this.#read();
+      if (record.epoch !== epoch) return record;
+      const next: GroupRecord = { ...record, inSync };
+      try {
+        await this.#options.metastore.set(this.#path, toNode(next), version);
+        return next;
+      } catch (error) {
+        if (!(error instanceof RamaError && error.code === "METASTORE_CONFLICT")) throw error;
+      }
+    }
+  }
+
+  get #path(): string {
+    return tree.group(this.#options.dataId, this.#options.group);
+  }
+
+  async #read(): Promise<{ readonly record: GroupRecord; readonly version: number }> {
+    const node = await this.#options.metastore.get(this.#path);
+    if (node === undefined)
+      throw new RamaError("METASTORE_NO_NODE", `${this.#path} is not there`, { path: this.#path });
+    return { record: fromNode<GroupRecord>(node.data), version: node.version };
+  }
+
+  async #watch(): Promise<void> {
+    const { env, metastore } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const node of metastore.watch(this.#path, signal)) {
+          if (node === undefined || (this.#record !== undefined && node.version < this.#version)) continue;
+          this.#record = fromNode<GroupRecord>(node.data);
+          this.#version = node.version;
+          this.#look();
+        }
+      } catch (error) {
+        if (!(error instanceof RamaError)) throw error;
+        await env.sleep(retryMs, signal);
+      }
+    }
+  }
+
+  #lives(): LiveMembers {
+    return new Map([...this.#options.members.live].map(([member, { life }]) => [member, life]));
+  }
+
+  #look(): void {
+    const record = this.#record;
+    if (record === undefined || this.#stop.signal.aborted) return;
+    this.#options.onView(record);
+    const live = this.#lives();
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const { self, env } = this.#options;
+    if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    const isFirst = record.epoch === 0 ? record.members[0] === self : candidateOf(record, live) === self;
+    if (isFirst) this.#stand();
+    else this.#timer = env.setTimer(record.epoch === 0 ? firstElectionMs : secondMs, () => this.#stand());
+  }
+
+  #stand(): void {
+    if (this.#standing || this.#stop.signal.aborted) return;
+    this.#standing = true;
+    const { env, group } = this.#options;
+    env.spawn(`election of group ${group}`, async () => {
+      try {
+        await this.#tryToLead();
+      } catch (error) {
+        if (!(error instanceof RamaError)) throw error;
+        // Somebody else was faster, or the metastore is away: the next change, or the timer, decides.
+        this.#timer ??= env.setTimer(retryMs, () => this.#look());
+      } finally {
+        this.#standing = false;
+      }
+    });
+  }
+
+  async #tryToLead(): Promise<void> {
+    const { metastore, self, minInSync } = this.#options;
+    const { record, version } = await this.#read();
+    const live = this.#lives();
+    if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    const next = electedRecord(record, live, self, { minInSync: minInSync() });
+    await metastore.set(this.#path, toNode(next), version);
+  }
+}

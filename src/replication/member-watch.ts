@@ -1,0 +1,88 @@
+// Which workers that share task groups with this one have a process now, and where: each writes an ephemeral node of its own, which goes with its session.
+import type { Env } from "../base/env.ts";
+import { RamaError } from "../base/errors.ts";
+import type { Metastore } from "../metastore/metastore.ts";
+import { fromNode, toNode, tree } from "../metastore/tree.ts";
+import type { Member } from "./group-record.ts";
+
+export interface MemberRecord {
+  readonly member: Member;
+  /** Another one for each process. */
+  readonly life: string;
+  readonly host: string;
+  /** Engine port by task group. */
+  readonly groupPorts: Readonly<Record<string, number>>;
+}
+
+export interface MemberWatchOptions {
+  readonly env: Env;
+  readonly metastore: Metastore;
+  readonly dataId: string;
+  readonly self: MemberRecord;
+  /** Workers that hold any of its groups. */
+  readonly members: readonly Member[];
+}
+
+const retryMs = 200;
+
+export class MemberWatch {
+  readonly #options: MemberWatchOptions;
+  readonly #stop = new AbortController();
+  readonly #live = new Map<Member, MemberRecord>();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(options: MemberWatchOptions) {
+    this.#options = options;
+  }
+
+  get live(): ReadonlyMap<Member, MemberRecord> {
+    return this.#live;
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Resolves when this worker's own node stands. METASTORE_UNAVAILABLE. */
+  async start(): Promise<void> {
+    const { env, metastore, dataId, self, members } = this.#options;
+    const path = tree.member(dataId, self.member);
+    // The node of an earlier process of this worker may outlive it by its session's timeout; its stores are ours now.
+    await metastore.remove(path);
+    await metastore.create(path, toNode(self), { ephemeral: true });
+    for (const member of members) env.spawn(`member ${member}`, () => this.#watch(member));
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    const { metastore, dataId, self } = this.#options;
+    try {
+      await metastore.remove(tree.member(dataId, self.member));
+    } catch (error) {
+      // It goes with the session.
+      if (!(error instanceof RamaError)) throw error;
+    }
+  }
+
+  /** For a process that is played dead. */
+  abort(): void {
+    this.#stop.abort();
+  }
+
+  async #watch(member: Member): Promise<void> {
+    const { env, metastore, dataId } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        for await (const node of metastore.watch(tree.member(dataId, member), signal)) {
+          if (node === undefined) this.#live.delete(member);
+          else this.#live.set(member, fromNode<MemberRecord>(node.data));
+          for (const listener of this.#listeners) listener();
+        }
+      } catch (error) {
+        if (!(error instanceof RamaError)) throw error;
+        await env.sleep(retryMs, signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,498 @@
+// One replica of a task group: the log's entries on their way to the other replicas and back. It is the log that the engine writes to (`StoreLog`): entries become
+// "durable" for the engine when they are committed, on every in-sync replica, so that the engine is the same as with one replica. The decisions are made by `leader.ts`
+// and `follower.ts`; here the log is written, frames are sent, and committed entries are handed to the application.
+//
+// A replica follows until the metastore's record names it the leader. Then it brings what its log holds to the in-sync set, has all of it applied, and only then the
+// application leads. When it is succeeded it stops for good (`onDeposed`): what it has in memory may be void. Its owner opens the store anew.
+import { assert } from "../base/assert.ts";
+import type { Env, Timer } from "../base/env.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
+import type { Address, Connection, ConnectionHandlers, Transport } from "../net/transport.ts";
+import { ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
+import { KIND_CUT } from "../storage/segment.ts";
+import type { StoreLog } from "../storage/store-contract.ts";
+import { EPOCH_BEGINS } from "./entry.ts";
+import type { EpochRuns } from "./epoch-runs.ts";
+import { FollowerLink } from "./follower-link.ts";
+import { FollowerSession } from "./follower-session.ts";
+import { GroupFollower } from "./follower.ts";
+import type { GroupRecord, Member } from "./group-record.ts";
+import { GroupLeader } from "./leader.ts";
+import { type ReplicaStatus, stalledError, statusOfReplica } from "./replica-status.ts";
+import { eachEntry, type EntryChunk, ReplogTail, type TailEntry } from "./replog-tail.ts";
+import { SyncMarks } from "./sync-marks.ts";
+import { UnappliedEntries } from "./unapplied.ts";
+
+/** What the log's entries are for. All calls are made in the order of offsets. */
+export interface ReplicatedApplication {
+  /** The entry is committed; its effects become visible on this replica. */
+  apply(entry: TailEntry, offset: number): void;
+  /** Everything below is applied. After a run of `apply`. */
+  appliedUpTo(offset: number): void;
+  /** Everything that the log holds is applied, and the next entry has offset `end`: serve, and append through the replica from now on. */
+  lead(epoch: number, end: number): void;
+  /** Nothing can be committed now: no more appends of clients. null: it goes on. */
+  refuse(error: RamaError | null): void;
+}
+
+export interface ReplicaControl {
+  /** Writes the set of the leader of `epoch` into the metastore; resolves with the record that stands there then, of whoever it is. */
+  propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord>;
+}
+
+export interface LiveReplica {
+  readonly life: string;
+  readonly address: Address;
+}
+
+/** The log on disk, and what was found in it. */
+export interface ReplicaStore {
+  readonly log: StoreLog & { readonly durable: number };
+  readonly runs: EpochRuns;
+  /** Of the log's last entry. */
+  readonly epoch: number;
+  /** Entries below are in the state on disk. */
+  readonly applied: number;
+  /** The entries [applied, runs.end), encoded. */
+  readonly unapplied: EntryChunk | undefined;
+  /** Durable entries from `from` on out of the log's files; undefined: it has let go of them. */
+  read(from: number, to: number): EntryChunk | undefined;
+}
+
+export interface ReplicaOptions {
+  readonly env: Env;
+  readonly transport: Transport;
+  readonly dataId: string;
+  readonly group: number;
+  readonly self: Member;
+  readonly life: string;
+  readonly store: ReplicaStore;
+  readonly application: ReplicatedApplication;
+  readonly control: ReplicaControl;
+  readonly minInSync: () => number;
+  readonly maxLagMs: () => number;
+  /** Another leads: this replica has stopped, and is to be opened anew. */
+  readonly onDeposed: () => void;
+}
+
+const tickMs = 50;
+const askAgainMs = 200;
+/** The log keeps so much for followers that are away; what is beyond has to be copied (far catch-up). */
+const keptForFollowersBytes = 128 * 1024 * 1024;
+const keptForFollowersEntries = 50_000;
+
+export class Replica implements StoreLog {
+  /** Told when entries are committed, once the application leads; in numbers of the physical log. */
+  onDurable: (upTo: number) => void = () => {};
+  onFailed: (error: Error) => void = () => {};
+  readonly #options: ReplicaOptions;
+  readonly #log: ReplicaStore["log"];
+  readonly #runs: EpochRuns;
+  readonly #tail: ReplogTail;
+  readonly #follower: GroupFollower;
+  #leader: GroupLeader | undefined;
+  readonly #links = new Map<Member, FollowerLink>();
+  #upstream: FollowerSession | undefined;
+  #live: ReadonlyMap<Member, LiveReplica> = new Map();
+  #record: GroupRecord | undefined;
+  /** Entries whose sync is on its way, as positions of both kinds. */
+  readonly #marks = new SyncMarks();
+  readonly #unapplied: UnappliedEntries;
+  /** The greatest of what the engine applied since it leads, and what was applied before. */
+  #servedUpTo = 0;
+  #serves = false;
+  /** Number of the physical log's entry behind which offset 0 would stand; while it serves. */
+  #numberBase = 0;
+  #tick: Timer | undefined;
+  #refused = false;
+  #old: EntryChunk | undefined;
+  #stopped = false;
+
+  constructor(options: ReplicaOptions) {
+    const { store } = options;
+    this.#options = options;
+    this.#log = store.log;
+    this.#runs = store.runs;
+    this.#unapplied = new UnappliedEntries(store.applied);
+    this.#follower = new GroupFollower({ log: store.runs, applied: store.applied, epoch: store.epoch });
+    this.#tail = new ReplogTail(store.applied);
+    if (store.unapplied !== undefined) this.#queue(store.unapplied);
+    assert(this.#tail.end === store.runs.end, `replica: ${this.#tail.end} entries read, ${store.runs.end} expected`);
+    store.log.onDurable = (upTo) => this.#synced(upTo);
+    store.log.onFailed = (error) => this.onFailed(error);
+  }
+
+  get leads(): boolean {
+    return this.#serves && !this.#stopped;
+  }
+
+  status(): ReplicaStatus {
+    const { group, self } = this.#options;
+    const positions = {
+      end: this.#runs.end,
+      durable: this.#follower.durable,
+      applied: Math.max(this.#servedUpTo, this.#unapplied.applied),
+    };
+    return statusOfReplica({
+      group,
+      self,
+      record: this.#record,
+      leader: this.#stopped ? undefined : this.#leader,
+      serves: this.leads,
+      positions,
+      far: [...this.#links.values()].filter((link) => link.far).map((link) => link.member),
+    });
+  }
+
+  // ---- the engine's log
+
+  get end(): number {
+    return this.#log.end;
+  }
+
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
+  append(kind: number, group: number, epoch: number, offset: number, parts: readonly Uint8Array[]): void {
+    const leader = this.#leader;
+    if (this.#stopped || leader === undefined || !this.#serves) {
+      throw new RamaError("MOVED", `task group ${group} is led by another replica`, { group });
+    }
+    assert(offset === leader.end, `replica: entry ${offset} follows ${leader.end}`);
+    this.#log.append(kind, group, epoch, offset, parts);
+    this.#tail.append(kind, epoch, parts);
+    this.#runs.append(epoch);
+    leader.appended(offset + 1);
+  }
+
+  commit(busy: boolean): void {
+    if (this.#stopped) return;
+    this.#mark();
+    this.#tail.seal();
+    // Before a sync on this thread: the followers' syncs run beside it.
+    for (const link of this.#links.values()) link.pump();
+    this.#log.commit(busy);
+    // A sync that ended within this turn has carried them already, perhaps.
+    this.#synced(this.#log.durable);
+  }
+
+  release(group: number, offset: number): void {
+    let upTo = offset;
+    if (this.#log.bytes < keptForFollowersBytes) {
+      upTo = Math.min(upTo, this.#runs.end - keptForFollowersEntries);
+      for (const { durable } of this.#leader?.followers ?? []) upTo = Math.min(upTo, Math.max(0, durable));
+    }
+    if (upTo > 0) this.#log.release(group, upTo);
+  }
+
+  async close(): Promise<void> {
+    this.stop();
+    await this.#log.close();
+  }
+
+  /** Answers nobody any more. The log stays open for `close`. */
+  stop(): void {
+    this.#stopped = true;
+    this.#tick?.cancel();
+    for (const link of this.#links.values()) link.close();
+    this.#upstream?.close("the replica stops");
+  }
+
+  // ---- who leads
+
+  /** What the metastore says now: the group's record, and which replicas have a process. */
+  view(record: GroupRecord, live: ReadonlyMap<Member, LiveReplica>): void {
+    if (this.#stopped) return;
+    this.#live = live;
+    const { self, life } = this.#options;
+    const leader = this.#leader;
+    if (leader !== undefined) {
+      if (record.epoch > leader.epoch) {
+        this.#depose();
+        return;
+      }
+      this.#record = record;
+      for (const { member } of leader.followers) leader.gone(member, !live.has(member));
+      return;
+    }
+    this.#record = record;
+    if (record.epoch < this.#follower.epoch) return;
+    if (record.leader === self && record.leaderLife === life) this.#lead(record);
+    else {
+      this.#follower.fenced(record.epoch);
+      if (this.#upstream !== undefined && this.#upstream.epoch < record.epoch)
+        this.#upstream.close("there is a leader");
+    }
+  }
+
+  #lead(record: GroupRecord): void {
+    const { env, self, group, minInSync, maxLagMs } = this.#options;
+    const { epoch, members, inSync } = record;
+    this.#follower.greeted(epoch);
+    this.#upstream?.close("this replica leads");
+    this.#upstream = undefined;
+    this.#log.append(EPOCH_BEGINS, group, epoch, this.#runs.end, []);
+    const from = this.#runs.end;
+    this.#runs.append(epoch);
+    this.#tail.append(EPOCH_BEGINS, epoch, []);
+    this.#tail.seal();
+    const chunk = this.#tail.at(from)!;
+    this.#unapplied.add(chunk);
+    const { durable } = this.#follower;
+    this.#leader = new GroupLeader({
+      self,
+      epoch,
+      members,
+      inSync,
+      minInSync: minInSync(),
+      end: this.#runs.end,
+      durable,
+      committed: Math.min(durable, this.#follower.committed),
+      maxLagMs: maxLagMs(),
+      nowMs: env.monotonicMs(),
+    });
+    env.log.info("a task group has a new leader: this replica", { group, epoch, member: self, end: this.#runs.end });
+    for (const member of members) if (member !== self) this.#link(member);
+    for (const { member } of this.#leader.followers) this.#leader.gone(member, !this.#live.has(member));
+    this.#mark();
+    this.#log.commit(false);
+    this.#everyTick();
+  }
+
+  #link(member: Member): void {
+    const { env, transport, dataId, group } = this.#options;
+    const link = new FollowerLink({
+      env,
+      transport,
+      member,
+      dataId,
+      group,
+      leader: this.#leader!,
+      log: this.#runs,
+      addressOf: (of) => this.#live.get(of)?.address,
+      lifeOf: (of) => this.#live.get(of)?.life,
+      entriesFrom: (offset) => this.#entriesFrom(offset),
+      onChange: () => this.#advance(),
+      onFenced: (epoch) => {
+        env.log.info("a replica follows a later leader", { group, member, epoch });
+      },
+    });
+    this.#links.set(member, link);
+    link.start();
+  }
+
+  #entriesFrom(offset: number): EntryChunk | "later" | "gone" {
+    if (offset >= this.#tail.start) return this.#tail.at(offset) ?? "later";
+    if (this.#old === undefined || offset < this.#old.from || offset >= this.#old.to) {
+      this.#old = this.#options.store.read(offset, Math.min(this.#tail.start, this.#leader!.durable));
+    }
+    const old = this.#old;
+    if (old === undefined) return this.#leader!.durable < this.#tail.start ? "later" : "gone";
+    if (old.from === offset) return old;
+    this.#old = this.#options.store.read(offset, Math.min(this.#tail.start, this.#leader!.durable));
+    return this.#old ?? "gone";
+  }
+
+  #depose(): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#options.onDeposed();
+  }
+
+  #everyTick(): void {
+    if (this.#stopped) return;
+    this.#tick = this.#options.env.setTimer(tickMs, () => {
+      this.#keepInSync();
+      for (const link of this.#links.values()) {
+        link.check();
+        link.tell();
+      }
+      this.#everyTick();
+    });
+  }
+
+  #keepInSync(): void {
+    const leader = this.#leader!;
+    const { env, minInSync, maxLagMs, group } = this.#options;
+    leader.minInSync = minInSync();
+    leader.maxLagMs = maxLagMs();
+    const set = leader.wanted(env.monotonicMs());
+    if (set !== undefined) {
+      leader.asked(set);
+      env.spawn(`in-sync set of group ${group}`, () => this.#ask(set));
+    }
+    this.#tellStalled();
+  }
+
+  #tellStalled(): void {
+    const leader = this.#leader!;
+    if (leader.stalled === this.#refused) return;
+    this.#refused = leader.stalled;
+    const { group, application, env } = this.#options;
+    if (!this.#refused) {
+      env.log.info("a task group goes on", { group });
+      application.refuse(null);
+      return;
+    }
+    const error = stalledError(group, leader);
+    env.log.warn(error.message, error.facts);
+    application.refuse(error);
+  }
+
+  async #ask(set: readonly Member[]): Promise<void> {
+    const { env, control, group } = this.#options;
+    const leader = this.#leader!;
+    for (;;) {
+      if (this.#stopped) return;
+      try {
+        const record = await control.propose(leader.epoch, set);
+        if (this.#stopped) return;
+        if (record.epoch !== leader.epoch) {
+          this.#depose();
+          return;
+        }
+        env.log.info("in-sync set", { group, epoch: leader.epoch, inSync: record.inSync.join() });
+        this.#record = record;
+        leader.decided(record.inSync, env.monotonicMs());
+        this.#advance();
+        return;
+      } catch (error) {
+        // Whether it was written is not known: both sets count until it is.
+        env.log.warn("the in-sync set is not written yet", { group, error: messageOf(error) });
+        await env.sleep(askAgainMs);
+      }
+    }
+  }
+
+  /** After any change of the leader's positions. */
+  #advance(): void {
+    const leader = this.#leader;
+    if (leader === undefined || this.#stopped) return;
+    const { committed } = leader;
+    if (this.#serves) {
+      this.#servedUpTo = committed;
+      this.onDurable(this.#numberBase + committed);
+    } else {
+      this.#applyUpTo(committed);
+      if (leader.serves && this.#unapplied.applied === this.#runs.end) this.#serve();
+    }
+    if (this.#refused) this.#tellStalled();
+  }
+
+  #serve(): void {
+    const leader = this.#leader!;
+    this.#serves = true;
+    this.#numberBase = this.#log.end - leader.end;
+    this.onDurable(this.#log.end);
+    this.#options.application.lead(leader.epoch, leader.end);
+  }
+
+  // ---- following
+
+  /** A leader has connected, with this hello. Its handlers from now on. */
+  accept(connection: Connection, hello: { readonly epoch: number; readonly leader: Member }): ConnectionHandlers {
+    const follower = this.#follower;
+    const listens = !this.#stopped && this.#leader === undefined && follower.greeted(hello.epoch);
+    const session = new FollowerSession({
+      connection,
+      epoch: hello.epoch,
+      onAgreed: (common) => this.#agreed(session, common),
+      onEntries: (from, count, committed, bytes) => this.#entries(session, from, count, committed, bytes),
+      onLost: () => {
+        if (this.#upstream !== session) return;
+        this.#upstream = undefined;
+        follower.left();
+      },
+    });
+    if (listens) {
+      this.#upstream?.close("there is a later leader");
+      this.#upstream = session;
+    }
+    // What is not durable yet counts as not there: it is sent again.
+    const { epoch, applied, durable } = follower;
+    session.answer({ listens, epoch: listens ? hello.epoch : epoch, applied, end: durable, runs: this.#runs.runs });
+    return session.handlers;
+  }
+
+  #agreed(session: FollowerSession, common: number): void {
+    if (session !== this.#upstream) return;
+    const cuts = common < this.#runs.end;
+    if (this.#follower.agreed(session.epoch, common) === "stale") return;
+    if (!cuts) return;
+    const { group, env } = this.#options;
+    env.log.info("entries that no later leader has are taken back", { group, from: common, end: this.#tail.end });
+    this.#tail.truncate(common);
+    this.#unapplied.truncate(common);
+    this.#marks.cut(common);
+    this.#log.append(KIND_CUT, group, session.epoch, common, []);
+    this.#mark();
+  }
+
+  #entries(session: FollowerSession, from: number, count: number, committed: number, bytes: Uint8Array): void {
+    if (session !== this.#upstream || this.#stopped) return;
+    const follower = this.#follower;
+    const entries = follower.entries(session.epoch, from, count);
+    if (entries.kind !== "take") {
+      session.close(entries.kind === "gap" ? "entries are missing" : "another leader is followed");
+      return;
+    }
+    if (count > entries.skip) this.#take(from, count, entries.skip, bytes.slice());
+    follower.committedUpTo(session.epoch, committed);
+    this.#applyFollowing();
+  }
+
+  #take(from: number, count: number, skip: number, bytes: Uint8Array): void {
+    const { group } = this.#options;
+    const chunk: EntryChunk = { from, to: from + count, bytes };
+    let index = 0;
+    let start = 0;
+    let at = 0;
+    eachEntry(bytes, count, ({ kind, epoch, payload }) => {
+      if (index === skip) start = at;
+      at += ENTRY_HEADER_BYTES + payload.length;
+      if (index++ < skip) return;
+      this.#log.append(kind, group, epoch, this.#follower.append(epoch), [payload]);
+    });
+    this.#queue({ from: from + skip, to: chunk.to, bytes: bytes.subarray(start) });
+    this.#mark();
+    this.#log.commit(false);
+  }
+
+  #queue(chunk: EntryChunk): void {
+    this.#tail.add(chunk);
+    this.#unapplied.add(chunk);
+  }
+
+  #applyFollowing(): void {
+    if (this.#leader !== undefined) return;
+    const follower = this.#follower;
+    this.#applyUpTo(Math.min(follower.committed, follower.durable));
+    follower.appliedUpTo(this.#unapplied.applied);
+  }
+
+  #applyUpTo(offset: number): void {
+    const { application } = this.#options;
+    if (this.#unapplied.applyUpTo(offset, (entry, at) => application.apply(entry, at)))
+      application.appliedUpTo(this.#unapplied.applied);
+  }
+
+  // ---- the disk
+
+  #mark(): void {
+    this.#marks.add(this.#log.end, this.#runs.end);
+  }
+
+  #synced(number: number): void {
+    const durable = this.#marks.reached(number);
+    if (durable === undefined || this.#stopped) return;
+    if (this.#leader !== undefined) {
+      this.#leader.synced(durable, this.#options.env.monotonicMs());
+      this.#advance();
+      return;
+    }
+    this.#follower.synced(durable);
+    this.#upstream?.confirm(this.#follower.durable);
+    this.#applyFollowing();
+  }
+}
