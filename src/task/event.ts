@@ -32,10 +32,19 @@ export interface EventTree {
   returned(value: unknown): void;
 }
 
+/** Index of the source in its topology, task of the partition, offset. */
+export interface EventRecord {
+  readonly source: number;
+  readonly task: number;
+  readonly offset: number;
+}
+
 export class Event {
   tree: EventTree | undefined = undefined;
   /** Its place in the tree (topology/stream/applied-marks.ts). */
   path = 1;
+  /** Microbatches: the record that it comes from. null: several. undefined: not set yet, or none. */
+  record: EventRecord | null | undefined = undefined;
 
   constructor(
     readonly kind: EventKind,

@@ -33,11 +33,10 @@ export interface DeadLetter {
 export function letterOf(
   offset: number,
   record: Uint8Array,
-  error: RamaError,
+  { code, message }: Pick<DeadLetter, "code" | "message">,
   failures: number,
   nowMs: number,
 ): DeadLetter {
-  const { code, message } = error;
   return {
     offset,
     failures,

@@ -26,6 +26,7 @@ export function runLater(on: LaterHost, event: Event, tree: EventTree, task: Tas
   const resume = (value: unknown) => {
     const next = new Event("send", event.stage, task.id, [...event.vars, value]);
     next.tree = tree;
+    next.record = event.record;
     on.push(next);
   };
   const fail = (error: unknown) => tree.failed(userError(error, on.topology, 0));
@@ -89,6 +90,7 @@ function append(on: LaterHost, event: Event, { tree, fail }: Omit<Outcome, "resu
   const bytes = encodeValue(record, on.host.classes);
   const next = new Event("send", event.stage, task.id, event.vars);
   next.tree = tree;
+  next.record = event.record;
   const go = () => {
     if (event.stage >= 0) on.push(next);
     else tree.ended();

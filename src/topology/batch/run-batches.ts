@@ -64,6 +64,8 @@ export class RunBatches implements BatchContext {
 
   #send(sink: Sink, instance: number, task: number, table: Table): void {
     this.x.send(sink.takeStage, task, [instance, table.partial()]);
+    // Rows of many records.
+    this.x.out[this.x.out.length - 1]!.record = null;
   }
 
   take(sink: Sink, instance: number, partial: unknown): void {

@@ -1,11 +1,12 @@
 // What engines tell each other about microbatches: events of the topology with stage numbers that no code has. Addressed to task 0, or to the first task of a group.
 // The vars, by stage:
-//   prime    id, run                 → group     primed    run, group, committed, processed   → task 0
+//   prime    id, run, plan           → group     primed    run, group, committed, processed, spans, letters → task 0
 //   explode  stage, vars, source, temporary  (an event of a tree)          → any task
 //   prepare  id, run                 → group     prepared  run, group      → task 0
 //   apply    id                      → group     applied   group, id, processed               → task 0
 //   data     group                   → task 0
 //   drop     run                     → group     hello     group, prepared id (0: none)   → task 0
+//   letters  dead letters to run again (source, task, offset)                               → task 0
 const base = 1_000_000;
 
 export const control = {
@@ -21,4 +22,5 @@ export const control = {
   /** Answer to hello: the coordinator knows the group. */
   welcome: base + 9,
   applied: base + 10,
+  letters: base + 11,
 } as const;

@@ -111,4 +111,9 @@ export class Coordinator {
     this.#retryMs = nowMs + this.#options.retryDelayMs(this.failures);
     return true;
   }
+
+  /** After a failure: the next attempt is another one, and need not wait. */
+  retryAtOnce(): void {
+    this.failures = 0;
+  }
 }

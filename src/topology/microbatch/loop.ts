@@ -3,6 +3,7 @@ import type { RamaError } from "../../base/errors.ts";
 import { RamaError as Failure } from "../../base/errors.ts";
 import type { Timer } from "../../base/env.ts";
 import { flexLatencyJobs } from "../../task/run-queue.ts";
+import type { EventRecord } from "../../task/event.ts";
 import { failedByHook } from "../../task/event-hook.ts";
 import { userError } from "../../task/user-errors.ts";
 import { BatchRun } from "../batch/batch-run.ts";
@@ -10,6 +11,17 @@ import { defaultRetryDelays, retryDelayMs } from "../stream/retry.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
 import { Coordinator, type CoordinatorPhase } from "./coordinator.ts";
+import { FailingRecord } from "./failing-record.ts";
+import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
+
+type PrimedVars = [
+  run: number,
+  group: number,
+  committed: number,
+  processed: number,
+  spans: PrimedSpan[],
+  letters: EventRecord[],
+];
 
 export class MicrobatchLoop {
   failures = 0;
@@ -31,6 +43,10 @@ export class MicrobatchLoop {
   #phaseTimeoutMs = 60_000;
   #idleMs = 60_000;
   #forceDelayMs = 0;
+  readonly #trouble: FailingRecord;
+  /** Of the attempt that runs. */
+  #plan: PrimePlan | null = null;
+  readonly #spans: PrimedSpan[] = [];
 
   /** After recovery. */
   constructor(at: Attempts, paused: boolean) {
@@ -47,7 +63,9 @@ export class MicrobatchLoop {
       retryDelayMs: (failures) => retryDelayMs(failures, defaultRetryDelays),
     });
     this.#coordinator.paused = paused;
+    this.#trouble = new FailingRecord(host.module.definition, topology);
     for (const runner of runners.values()) {
+      this.#trouble.retryLetters(runner.retried);
       const { prepared } = runner.state;
       if (prepared !== undefined && prepared.id <= committed) runner.apply(prepared.id);
     }
@@ -86,6 +104,17 @@ export class MicrobatchLoop {
     this.#timer?.cancel();
   }
 
+  /** The record whose failure holds the topology up, where it is known. */
+  get blocked() {
+    return this.#trouble.blocked;
+  }
+
+  /** Each runs in a microbatch of its own. */
+  lettersRetried(letters: readonly EventRecord[]): void {
+    this.#trouble.retryLetters(letters);
+    this.pumpSoon();
+  }
+
   // ---- when
 
   pumpSoon(): void {
@@ -107,7 +136,10 @@ export class MicrobatchLoop {
       else this.#wakeAt(overMs);
       return;
     }
-    const work = this.#dataElsewhere.size > 0 || this.#at.slices.some((slice) => slice.waits(nowMs, manualTicks));
+    const work =
+      this.#trouble.wantsAttempt ||
+      this.#dataElsewhere.size > 0 ||
+      this.#at.slices.some((slice) => slice.waits(nowMs, manualTicks));
     const next = coordinator.mayBegin(nowMs, { work, forceDelayMs: this.#forceDelayMs, idleMs: this.#idleMs });
     if (next === true) this.#begin(nowMs);
     else if (next !== undefined) this.#wakeAt(Math.min(next, this.#nextTickMs()));
@@ -148,11 +180,20 @@ export class MicrobatchLoop {
     const run = new BatchRun(this.#nextRun++, nowMs);
     this.#at.run = run;
     const { id } = coordinator;
-    for (const runner of this.#at.runners.values()) runner.prime(id);
+    this.#plan = this.#trouble.plan();
+    this.#spans.length = 0;
+    for (const runner of this.#at.runners.values()) {
+      runner.prime(id, this.#plan);
+      this.#spans.push(...runner.primed);
+    }
     this.#dataElsewhere.clear();
-    for (const group of this.#others) this.#at.tell(group, control.prime, [id, run.number]);
+    for (const group of this.#others) this.#tellPrime(group, id, run);
     this.#primed(undefined);
     this.#wakeAt(nowMs + this.#phaseTimeoutMs);
+  }
+
+  #tellPrime(group: number, id: number, run: BatchRun): void {
+    this.#at.tell(group, control.prime, [id, run.number, this.#plan]);
   }
 
   #primed(group: number | undefined): void {
@@ -173,7 +214,7 @@ export class MicrobatchLoop {
     this.#at.process(run, (error) => {
       if (this.#at.run !== run) return;
       if (error === null) this.#processed(run);
-      else this.#failed(userError(error, this.#at.topology, 0));
+      else this.#failed(userError(error, this.#at.topology, 0), true);
     });
   }
 
@@ -199,6 +240,7 @@ export class MicrobatchLoop {
   #decided(id: number): void {
     if (this.#at.closed) return;
     this.#coordinator.decided(this.#nowMs());
+    this.#trouble.committed();
     this.#countProcessed();
     for (const group of this.#others) this.#at.tell(group, control.apply, [id]);
     this.pumpSoon();
@@ -215,10 +257,11 @@ export class MicrobatchLoop {
     return true;
   }
 
-  #failed(error: RamaError): void {
+  #failed(error: RamaError, isOfUser = false): void {
     const coordinator = this.#coordinator;
     const { id } = coordinator;
     if (!coordinator.failed(this.#nowMs())) return;
+    if (isOfUser && this.#trouble.failed(error, this.#spans)) coordinator.retryAtOnce();
     this.failures++;
     this.lastError = error.message;
     this.#at.host.env.log.warn("a microbatch failed; it runs again", {
@@ -242,8 +285,10 @@ export class MicrobatchLoop {
   told(stage: number, vars: readonly unknown[]): void {
     switch (stage) {
       case control.primed: {
-        const [run, group, committed, processed] = vars as [number, number, number, number];
+        const [run, group, committed, processed, spans, letters] = vars as PrimedVars;
         if (this.#at.run?.number !== run) return;
+        for (const span of spans) if (!this.#knows(span)) this.#spans.push(span);
+        this.#trouble.retryLetters(letters);
         this.#visibleElsewhere(group, committed, processed);
         this.#primed(group);
         return;
@@ -262,9 +307,17 @@ export class MicrobatchLoop {
         this.#dataElsewhere.add(vars[0] as number);
         this.pumpSoon();
         return;
+      case control.letters:
+        this.lettersRetried(vars[0] as EventRecord[]);
+        return;
       case control.hello:
         this.#hello(...(vars as [number, number]));
     }
+  }
+
+  /** A group may answer twice. */
+  #knows([source, task]: PrimedSpan): boolean {
+    return this.#spans.some((known) => known[0] === source && known[1] === task);
   }
 
   /** A group that has (re)started: what it had of the running attempt is gone. */
@@ -275,7 +328,7 @@ export class MicrobatchLoop {
     // While a decision is on its way to the disk nobody knows what to answer: the group asks again.
     if (coordinator.phase === "decide") return;
     this.#at.tell(group, control.welcome, []);
-    if (coordinator.phase === "prime") this.#at.tell(group, control.prime, [coordinator.id, this.#at.run!.number]);
+    if (coordinator.phase === "prime") this.#tellPrime(group, coordinator.id, this.#at.run!);
     else
       this.#failed(
         new Failure("CONNECTION_LOST", `${name}: task group ${group} has restarted, or was out of reach`, { group }),

@@ -6,33 +6,38 @@
 // a group that restarts with prepared changes asks (hello), and applies or forgets them.
 import type { RamaError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value-codec.ts";
-import type { ByteReader } from "../../base/value-bytes.ts";
 import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
-import type { TopologyStatus } from "../../task/engine-api.ts";
-import { Event, type EventDetail } from "../../task/event.ts";
-import { type ArrivedEvent, noOrigin } from "../../task/event-codec.ts";
+import type { DeadLetterAction, DeadLetterChoice, DeadLetterStatus, TopologyStatus } from "../../task/engine-api.ts";
+import { Event, type EventDetail, type EventRecord } from "../../task/event.ts";
+import { type ArrivedEvent, type EventOrigin, noOrigin } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
-import type { AppendedRecords, ProgressOwner, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
+import type { AppendedRecords, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import type { BatchRun } from "../batch/batch-run.ts";
 import { runBatch } from "../batch/driver.ts";
 import { runLater } from "../batch/later.ts";
 import { PhasePart, PhaseTree, type PhaseOwner, type RunTree, runOf } from "../batch/phase-tree.ts";
 import { startOffsetOf } from "../start-offset.ts";
+import type { DeadLetter } from "../dead-letters.ts";
+import { changeLetters, failuresOf, lettersOf } from "../letter-status.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
 import { MicrobatchLoop } from "./loop.ts";
 import { Participant } from "./participant.ts";
-import { decodeGroup, decodeSlice } from "./progress.ts";
-import { ExplodeRun, MicrobatchRunner } from "./runner.ts";
+import { depotNameOf } from "./failing-record.ts";
+import { decodeSlice } from "./progress.ts";
+import { ExplodeRun } from "./explode-run.ts";
+import { MicrobatchRunner } from "./runner.ts";
 import { SourceSlice } from "./slice.ts";
+import { StoredProgress } from "./stored-progress.ts";
 
 type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
 
-export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, PhaseOwner, Attempts {
+export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts {
   readonly topology: CompiledTopology;
+  readonly progress: StoredProgress;
   readonly subscribed: ReadonlySet<number>;
   /** Of the topology's name in the store. */
   readonly id: number;
@@ -44,7 +49,6 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
   readonly slices: SourceSlice[] = [];
   readonly #decoders = new Map<number, CompiledSource["decode"]>();
   readonly #trees = new Map<number, PhaseTree>();
-  readonly #loadedSlices = new Map<SourceSlice, Uint8Array>();
   /** On the engine of task 0. */
   #loop: MicrobatchLoop | undefined = undefined;
   /** On other engines. */
@@ -59,6 +63,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     const { numTasks, numThreads } = host.context.info;
     this.numTasks = numTasks;
     this.id = host.nameId(`microbatch ${topology.name}`);
+    this.progress = new StoredProgress(this.id, this.runners, this.slices);
     for (const group of host.groups) {
       const transaction = group.pstates.transaction();
       const x = new RunContext(host.context, topology, transaction);
@@ -79,13 +84,16 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     const depot = this.host.module.definition.depots[index]!;
     subscribed.add(index);
     const id = this.host.nameId(`source ${this.topology.name} ${depot.name} ${definition.sourceId}`);
+    const lettersId = this.host.nameId(`dead letters ${this.topology.name} ${depot.name} ${definition.sourceId}`);
     for (const group of this.host.groups) {
       for (const task of group.tasks) {
         const partitioned = depot.tickMs === undefined ? task.depots[index] !== undefined : task.id === 0;
         if (!partitioned) continue;
-        const slice = new SourceSlice(compiled, definition, depot, task, id);
+        const slice = new SourceSlice(compiled, definition, depot, task, id, lettersId);
+        const runner = this.runners.get(group.id)!;
         this.slices.push(slice);
-        this.runners.get(group.id)!.slices.push(slice);
+        runner.slices.push(slice);
+        slice.letters.onChanged = (retried) => this.#lettersChanged(slice, runner, retried);
       }
     }
   }
@@ -112,49 +120,12 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     return this.runners.get(task.group)!;
   }
 
-  // ---- progress on disk
-
-  get progress(): ProgressOwner {
-    return this;
-  }
-
-  loadProgress(sourceId: number, task: number, state: Uint8Array): void {
-    if (sourceId === this.id) {
-      const runner = this.runners.get(task);
-      if (runner !== undefined) runner.durable = runner.state = decodeGroup(state);
-      return;
-    }
-    const slice = this.slices.find((each) => each.id === sourceId && each.task.id === task);
-    if (slice !== undefined) this.#loadedSlices.set(slice, state);
-  }
-
-  replayProgress(sourceId: number, task: number, reader: ByteReader): void {
-    const state = reader.bytes.slice(reader.pos, reader.end);
-    this.loadProgress(sourceId, task, state);
-    const runner = this.runners.get(task);
-    if (sourceId === this.id && runner !== undefined) runner.dirty = true;
-    for (const slice of this.slices) if (slice.id === sourceId && slice.task.id === task) slice.dirty = true;
-  }
-
-  collectProgress(group: number): { sourceId: number; task: number; state: Uint8Array }[] {
-    const runner = this.runners.get(group);
-    return runner === undefined ? [] : runner.collectProgress();
-  }
-
-  progressLost(): void {
-    for (const runner of this.runners.values()) runner.dirty = true;
-    for (const slice of this.slices) slice.dirty = true;
-  }
-
-  loadMarks(): void {}
-  collectMarks(): undefined {}
-
   // ---- life
 
   start(): void {
     const nowMs = this.host.env.monotonicMs();
     for (const slice of this.slices) {
-      const state = this.#loadedSlices.get(slice);
+      const state = this.progress.loaded.get(slice);
       slice.begin(
         state === undefined ? undefined : decodeSlice(state),
         state === undefined ? this.#firstOffset(slice) : 0,
@@ -162,7 +133,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
       );
       if (slice.fresh) this.#runnerOf(slice.task).markFresh(slice);
     }
-    this.#loadedSlices.clear();
+    this.progress.loaded.clear();
     if (this.runners.has(0)) this.#loop = new MicrobatchLoop(this, this.#paused);
     else this.#participant = new Participant(this);
   }
@@ -279,6 +250,27 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     this.host.loop.wake();
   }
 
+  // ---- dead letters
+
+  #lettersChanged(slice: SourceSlice, runner: MicrobatchRunner, retried: DeadLetter | undefined): void {
+    runner.lettersChanged();
+    if (retried === undefined) return;
+    const letters = [{ source: slice.compiled.source, task: slice.task.id, offset: retried.offset }];
+    this.host.loop.after(() => (this.#loop ?? this.#participant)?.lettersRetried(letters));
+  }
+
+  deadLetters(): DeadLetterStatus[] {
+    return lettersOf(this.topology.name, this.slices);
+  }
+
+  changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): number {
+    return changeLetters(this.topology.name, this.slices, action, choice);
+  }
+
+  depotOf(source: number): string {
+    return depotNameOf(this.host.module.definition, this.topology, source);
+  }
+
   #part(arrived: ArrivedEvent): PhasePart | undefined {
     const run = this.run;
     if (run === undefined || runOf(arrived.ref.tree) !== run.number) return undefined;
@@ -292,6 +284,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     if (part === undefined) return;
     const event = new Event("send", stage, task, vars);
     event.tree = part;
+    event.record = recordOf(arrived.origin);
     this.#runnerOf(this.host.taskAt(task)!).push(event);
   }
 
@@ -311,7 +304,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
   dispatch(event: Event, tree: RunTree): void {
     const task = this.host.taskAt(event.task);
     if (task === undefined) {
-      this.#leave(event.stage, event.task, event.vars, tree);
+      this.#leave(event.stage, event.task, event.vars, tree, event.record);
       return;
     }
     tree.born();
@@ -319,10 +312,11 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     this.#runnerOf(task).push(event);
   }
 
-  #leave(stage: number, task: number, vars: unknown[], tree: RunTree): void {
+  #leave(stage: number, task: number, vars: unknown[], tree: RunTree, record?: EventRecord | null): void {
     const encoded = encodeValue(vars, this.host.classes);
     const ref = tree.leave();
-    this.host.sender.event(this.topology.index, { stage, task, ref, event: ref.event, origin: noOrigin }, encoded);
+    const leaving = { stage, task, ref, event: ref.event, origin: originOf(record) };
+    this.host.sender.event(this.topology.index, leaving, encoded);
     this.host.loop.wake();
   }
 
@@ -405,7 +399,7 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
       return;
     }
     const slice = runner.slices.find((each) => each.compiled.source === source && each.task === task);
-    if (slice === undefined || slice.size === 0) tree.ended();
+    if (slice === undefined || slice.isEmpty) tree.ended();
     else runner.push(new ExplodeRun(tree, stage, vars, task, slice, [], this.#decoders.get(stage)!));
   }
 
@@ -442,8 +436,8 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
       executing,
       failures: this.#loop?.failures ?? 0,
       lastError: this.#loop?.lastError ?? null,
-      blocked: null,
-      deadLetters: 0,
+      ...failuresOf(this.slices),
+      blocked: this.#loop?.blocked ?? null,
     };
   }
 
@@ -458,4 +452,15 @@ export class MicrobatchTopology implements TopologyRuntime, ProgressOwner, Phase
     this.#loop?.close();
     this.#participant?.close();
   }
+}
+
+/** An event that leaves the engine carries its record where a stream's event carries its own. */
+function originOf(record: EventRecord | null | undefined): EventOrigin {
+  if (record === undefined || record === null) return noOrigin;
+  const { source, task, offset } = record;
+  return { key: source + 1, offset, low: offset, path: task };
+}
+
+function recordOf({ key, path, offset }: EventOrigin): EventRecord | undefined {
+  return key === 0 ? undefined : { source: key - 1, task: path, offset };
 }

@@ -1,8 +1,10 @@
 // Task groups whose microbatches are coordinated by another engine: say that they are there, that records wait, and do what they are told.
 import type { Timer } from "../../base/env.ts";
 import { BatchRun } from "../batch/batch-run.ts";
+import type { EventRecord } from "../../task/event.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
+import type { PrimePlan } from "./prime-plan.ts";
 
 /** How often a group that waits for the coordinator speaks again. */
 const helloMs = 250;
@@ -52,7 +54,7 @@ export class Participant {
   told(stage: number, group: number, vars: readonly unknown[]): void {
     switch (stage) {
       case control.prime:
-        this.#prime(group, ...(vars as [number, number]));
+        this.#prime(group, ...(vars as [number, number, PrimePlan | null]));
         return;
       case control.prepare:
         this.#prepare(group, ...(vars as [number, number]));
@@ -62,13 +64,14 @@ export class Participant {
         return;
       case control.welcome:
         this.#strangers.delete(group);
+        this.lettersRetried(this.#at.runners.get(group)!.retried);
         return;
       case control.drop:
         if (this.#at.run?.number === vars[0]) this.#at.dropRun();
     }
   }
 
-  #prime(group: number, id: number, run: number): void {
+  #prime(group: number, id: number, run: number, plan: PrimePlan | null): void {
     const runner = this.#at.runners.get(group)!;
     this.#strangers.delete(group);
     this.#announced.delete(group);
@@ -78,10 +81,10 @@ export class Participant {
     }
     // It may come twice; what has been written since must stay.
     if (runner.primedRun !== run) {
-      runner.prime(id);
+      runner.prime(id, plan);
       runner.primedRun = run;
     }
-    this.#at.tell(0, control.primed, [run, group, ...runner.visible]);
+    this.#at.tell(0, control.primed, [run, group, ...runner.visible, runner.primed, runner.retried]);
   }
 
   #prepare(group: number, id: number, run: number): void {
@@ -95,6 +98,11 @@ export class Participant {
     runner.apply(id);
     this.#at.host.loop.after(() => this.#at.tell(0, control.applied, [group, ...runner.visible]));
     this.announce();
+  }
+
+  /** Dead letters that are to run: the coordinator begins a microbatch for each. */
+  lettersRetried(letters: readonly EventRecord[]): void {
+    if (letters.length > 0) this.#at.tell(0, control.letters, [letters]);
   }
 
   close(): void {

@@ -1,5 +1,7 @@
 // How far a microbatch topology has come, on disk as progress states (task/turn-entry.ts, section 3). Written in the same turn as the PState changes that it tells of.
 //   of a source in a partition := version u8 (1) | first | next | attempted | end                              (varints)
+//                              or version u8 (2) | first | next | attempted | end | offset | failures | at (epoch ms) | code text | message text
+//     Version 2: record `offset` of the slice does not run; it becomes a dead letter with the commit.
 //     All records in [first, next) are committed. [next, end) is the slice of microbatch `attempted`, when that is the group's `attempted` too.
 //   of a task group, under its first task := version u8 (1) | committed | attempted | 0  or  prepared id | length, writes
 //     Microbatches up to `committed` are applied here. The slices of `attempted` have been chosen: it runs again with exactly those. Prepared: the writes
@@ -8,6 +10,7 @@ import { RamaError } from "../../base/errors.ts";
 import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 
 const VERSION = 1;
+const VERSION_SKIPPING = 2;
 
 export interface SliceState {
   readonly first: number;
@@ -15,6 +18,15 @@ export interface SliceState {
   /** 0: none. */
   readonly attempted: number;
   readonly end: number;
+  readonly skip?: SkippedRecord | undefined;
+}
+
+export interface SkippedRecord {
+  readonly offset: number;
+  readonly failures: number;
+  readonly atMs: number;
+  readonly code: string;
+  readonly message: string;
 }
 
 export interface PreparedState {
@@ -28,16 +40,25 @@ export interface GroupState {
   readonly prepared: PreparedState | undefined;
 }
 
-export function encodeSlice({ first, next, attempted, end }: SliceState): Uint8Array {
+export function encodeSlice({ first, next, attempted, end, skip }: SliceState): Uint8Array {
   const writer = new ByteWriter(24);
-  writer.u8(VERSION);
+  writer.u8(skip === undefined ? VERSION : VERSION_SKIPPING);
   for (const each of [first, next, attempted, end]) writer.varint(each);
+  if (skip !== undefined) {
+    for (const each of [skip.offset, skip.failures, skip.atMs]) writer.varint(each);
+    writer.text(skip.code);
+    writer.text(skip.message);
+  }
   return writer.take();
 }
 
 export function decodeSlice(bytes: Uint8Array): SliceState {
-  const reader = readerOf(bytes);
-  return { first: reader.varint(), next: reader.varint(), attempted: reader.varint(), end: reader.varint() };
+  const reader = readerOf(bytes, VERSION_SKIPPING);
+  const [first, next, attempted, end] = [reader.varint(), reader.varint(), reader.varint(), reader.varint()];
+  if (bytes[0] === VERSION) return { first, next, attempted, end };
+  const [offset, failures, atMs] = [reader.varint(), reader.varint(), reader.varint()];
+  const skip = { offset, failures, atMs, code: reader.text(), message: reader.text() };
+  return { first, next, attempted, end, skip };
 }
 
 export function encodeGroup({ committed, attempted, prepared }: GroupState): Uint8Array {
@@ -62,10 +83,10 @@ export function decodeGroup(bytes: Uint8Array): GroupState {
   return { committed, attempted, prepared: { id, writes } };
 }
 
-function readerOf(bytes: Uint8Array): ByteReader {
+function readerOf(bytes: Uint8Array, newest = VERSION): ByteReader {
   const reader = new ByteReader(bytes);
   const version = reader.u8();
-  if (version === VERSION) return reader;
+  if (version >= VERSION && version <= newest) return reader;
   throw new RamaError("STORE_CORRUPT", `microbatch progress of version ${version} is not known to this release`, {
     version,
   });

@@ -1,86 +1,30 @@
 // Runs what a microbatch topology has waiting on one task group: records of slices, kept rows, events. Writes gather in the group's transaction until the
 // microbatch is committed; this is also what seals them, in the turn that says so.
 import { RamaError } from "../../base/errors.ts";
-import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
+import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { PStateTransaction, SealedWrites } from "../../pstate/contract.ts";
 import { ByteWriter } from "../../base/value-bytes.ts";
 import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
-import { Event } from "../../task/event.ts";
+import { Event, type EventRecord } from "../../task/event.ts";
 import { flexLatencyJobs, JobFifo } from "../../task/run-queue.ts";
 import type { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
 import type { TaskGroup } from "../../task/task-group.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
 import { processingFailed } from "../../task/user-errors.ts";
-import { SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
+import { SECTION_PROGRESS, SECTION_PROGRESS_STATE, SECTION_WRITES, type TurnEntry } from "../../task/turn-entry.ts";
 import type { RunTree } from "../batch/phase-tree.ts";
 import { RunBatches } from "../batch/run-batches.ts";
+import { letterOf } from "../dead-letters.ts";
 import type { MicrobatchTopology } from "./microbatch-topology.ts";
+import type { ExplodeRun } from "./explode-run.ts";
+import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
 import { encodeGroup, encodeSlice, type GroupState } from "./progress.ts";
+import type { SliceLetters } from "./slice-letters.ts";
 import type { SourceSlice } from "./slice.ts";
 
 /** Events of one run of the job: other work of the engine comes in between. */
 const eventsMax = 200;
-const readBytesMax = 256 * 1024;
-const tickRecord = Uint8Array.of(0);
-
-interface View {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Records of one slice on their way, or kept rows. One event of its tree. */
-export class ExplodeRun {
-  #views: readonly View[] = [];
-  #at = 0;
-  #offset: number;
-
-  constructor(
-    readonly tree: RunTree,
-    readonly stage: number,
-    readonly vars: readonly unknown[],
-    readonly task: Task,
-    readonly slice: SourceSlice | undefined,
-    readonly rows: readonly (readonly unknown[])[],
-    readonly decode: CompiledSource["decode"] | undefined,
-  ) {
-    this.#offset = slice?.next ?? 0;
-  }
-
-  /** Vars of the next row's stage; undefined at the end. */
-  next(): unknown[] | undefined {
-    if (this.slice === undefined) {
-      const row = this.rows[this.#at++];
-      return row === undefined ? undefined : [...this.vars, ...row];
-    }
-    const view = this.#nextView();
-    return view === undefined ? undefined : [...this.vars, ...this.decode!(view.bytes, view.start, view.end)];
-  }
-
-  #nextView(): View | undefined {
-    const { isTick, end, partition } = this.slice!;
-    if (this.#at === this.#views.length) {
-      if (this.#offset >= end) return undefined;
-      this.#at = 0;
-      this.#views = isTick
-        ? [{ offset: this.#offset, bytes: tickRecord, start: 0, end: 1 }]
-        : partition.read(this.#offset, end, readBytesMax);
-      // Tombstones only.
-      if (this.#views.length === 0) {
-        this.#offset = end;
-        return undefined;
-      }
-      this.#offset = this.#views[this.#views.length - 1]!.offset + 1;
-    }
-    return this.#views[this.#at++];
-  }
-
-  get offset(): number {
-    return this.#views[this.#at - 1]?.offset ?? 0;
-  }
-}
 
 export class MicrobatchRunner extends StageRunner {
   /** What the flush writes. */
@@ -178,8 +122,12 @@ export class MicrobatchRunner extends StageRunner {
     const item = this.#item!;
     const tree = item.tree as RunTree;
     if (outcome === "done" && this.x.out.length > 0) {
+      const record = item instanceof Event ? item.record : item.place;
       try {
-        for (const event of this.x.out) this.owner.consequence(event, tree);
+        for (const event of this.x.out) {
+          if (event.record === undefined) event.record = record;
+          this.owner.consequence(event, tree);
+        }
       } catch (error) {
         this.fail(error);
         outcome = "failed";
@@ -194,17 +142,19 @@ export class MicrobatchRunner extends StageRunner {
   /** The error of the last event, with the record that it began with where that is known. */
   #withRecord(item: Event | ExplodeRun): RamaError {
     const error = this.error!;
-    if (item instanceof Event || item.slice === undefined) return error;
-    const place = { depot: item.slice.depot.name, task: item.task.id, offset: item.offset };
-    const { message } = processingFailed(error, this.topology, place);
-    const facts = { ...error.facts, depot: place.depot, partition: place.task, offset: place.offset };
+    const record = item instanceof Event ? item.record : item.place;
+    if (record === undefined || record === null) return error;
+    const { source, task, offset } = record;
+    const depot = this.owner.depotOf(source);
+    const { message } = processingFailed(error, this.topology, { depot, task, offset });
+    const facts = { ...error.facts, depot, partition: task, offset, source };
     return new RamaError(error.code, message, facts, error.cause);
   }
 
   // ---- steps of a microbatch on this group
 
-  /** Back to the last committed state; slices of `id` are fixed. */
-  prime(id: number): void {
+  /** Back to the last committed state; slices of `id` are fixed. `plan`: they are cut, or a dead letter runs. */
+  prime(id: number, plan: PrimePlan | null = null): void {
     if (this.state.prepared !== undefined) {
       if (this.state.prepared.id < id) this.apply(this.state.prepared.id);
       else this.#discardPrepared();
@@ -215,14 +165,58 @@ export class MicrobatchRunner extends StageRunner {
     const nowMs = host.env.monotonicMs();
     let some = false;
     for (const slice of this.slices) {
-      slice.choose(id, again, owner.recordsMaxOf(slice), nowMs, host.manualTicks);
+      const end = endIn(plan, slice);
+      if (end === undefined || end > slice.next)
+        slice.choose(id, again, owner.recordsMaxOf(slice), nowMs, host.manualTicks);
+      if (plan !== null || slice.skip !== undefined || slice.letters.size > 0) this.#follow(plan, slice, id, end);
       if (slice.size === 0) continue;
       some = true;
       if (!again) this.#changedSlices.add(slice);
     }
     this.x.microbatchId = id;
-    if (again || !some) return;
+    if (plan === null && (again || !some)) return;
     this.#change({ ...this.state, attempted: id });
+  }
+
+  #follow(plan: PrimePlan | null, slice: SourceSlice, id: number, end: number | undefined): void {
+    if (end !== undefined) slice.cut(id, end);
+    const { letters, skip } = slice;
+    const source = slice.compiled.source;
+    const isOf = (place: EventRecord | null | undefined) => place?.source === source && place.task === slice.task.id;
+    slice.skip = isOf(plan?.skip) ? { ...plan!.skip!, atMs: this.host.env.now() } : undefined;
+    if (slice.skip !== skip || end !== undefined) this.#changedSlices.add(slice);
+    slice.letter = isOf(plan?.letter) ? letters.get(plan!.letter!.offset) : undefined;
+    for (const letter of letters.list()) {
+      const attempted = letter === slice.letter ? id : 0;
+      if (letter.attempted !== attempted) letters.put({ ...letter, attempted });
+    }
+    for (const failed of plan?.rest ?? []) {
+      const letter = isOf(failed) ? letters.get(failed.offset) : undefined;
+      if (letter?.retrying)
+        letters.put(letterOf(letter.offset, letter.record, failed, failed.failures, this.host.env.now()));
+    }
+  }
+
+  /** A letter is to run, or was dropped. */
+  lettersChanged(): void {
+    this.group.changedBy(this);
+  }
+
+  /** Letters whose retry has been asked for and is not done. */
+  get retried(): EventRecord[] {
+    const slices = this.slices.filter(({ letters }) => letters.size > 0);
+    return slices.flatMap(({ letters, compiled, task }) =>
+      letters.list().flatMap(({ offset, retrying }) => {
+        return retrying ? [{ source: compiled.source, task: task.id, offset }] : [];
+      }),
+    );
+  }
+
+  /** What the attempt takes. */
+  get primed(): PrimedSpan[] {
+    return this.slices.flatMap(({ compiled, task, next, end }): PrimedSpan[] =>
+      next < end ? [[compiled.source, task.id, next, end]] : [],
+    );
   }
 
   #change(state: GroupState): void {
@@ -268,7 +262,7 @@ export class MicrobatchRunner extends StageRunner {
     for (const slice of this.slices) {
       const { size } = slice;
       slice.commit();
-      if (size > 0) this.#changedSlices.add(slice);
+      if (size > 0 || slice.letters.changed) this.#changedSlices.add(slice);
     }
   }
 
@@ -294,6 +288,7 @@ export class MicrobatchRunner extends StageRunner {
   collectProgress(): { sourceId: number; task: number; state: Uint8Array }[] {
     const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
     for (const slice of this.slices) {
+      if (slice.letters.dirty) changed.push(slice.letters.takeState());
       if (!slice.dirty) continue;
       slice.dirty = false;
       changed.push({ sourceId: slice.id, task: slice.task.id, state: encodeSlice(slice.durable) });
@@ -333,6 +328,7 @@ export class MicrobatchRunner extends StageRunner {
       });
     }
     this.#changedSlices.clear();
+    for (const { letters } of this.slices) if (letters.changed) this.#sealLetters(letters, entry);
     if (!this.#stateChanged) return;
     this.#stateChanged = false;
     const { state } = this;
@@ -342,12 +338,31 @@ export class MicrobatchRunner extends StageRunner {
     });
   }
 
-  #addState(entry: TurnEntry, id: number, task: number, state: Uint8Array, applied: () => void): void {
+  #sealLetters(letters: SliceLetters, entry: TurnEntry): void {
+    const delta = letters.takeDelta();
+    const applied = () => letters.applyDelta(delta);
+    this.#addState(entry, letters.id, letters.task, delta, applied, SECTION_PROGRESS);
+  }
+
+  #addState(
+    entry: TurnEntry,
+    id: number,
+    task: number,
+    state: Uint8Array,
+    applied: () => void,
+    kind = SECTION_PROGRESS_STATE,
+  ): void {
     const writer = this.#writer;
     writer.reset();
     writer.varint(id);
     writer.varint(task);
     writer.raw(state);
-    entry.add(SECTION_PROGRESS_STATE, writer.take(), applied);
+    entry.add(kind, writer.take(), applied);
   }
+}
+
+/** Where the slice ends by the plan; undefined: it takes what waits. */
+function endIn(plan: PrimePlan | null, { compiled, task, next }: SourceSlice): number | undefined {
+  if (plan === null || plan.ends === null) return undefined;
+  return plan.ends.find((each) => each.source === compiled.source && each.task === task.id)?.end ?? next;
 }

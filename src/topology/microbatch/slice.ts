@@ -3,7 +3,9 @@
 import type { CompiledSource } from "../../dataflow/compiled.ts";
 import type { DepotDefinition, SourceDefinition } from "../../module/definition.ts";
 import type { Task } from "../../task/task.ts";
-import type { SliceState } from "./progress.ts";
+import { type DeadLetter, letterOf } from "../dead-letters.ts";
+import type { SkippedRecord, SliceState } from "./progress.ts";
+import { SliceLetters } from "./slice-letters.ts";
 
 export class SourceSlice {
   readonly isTick: boolean;
@@ -21,6 +23,11 @@ export class SourceSlice {
   tickedMs = 0;
   /** Ticks that were asked for by hand and no microbatch has taken: each takes one. */
   ticked = 0;
+  /** Of the slice: does not run, and becomes a dead letter with the commit. */
+  skip: SkippedRecord | undefined = undefined;
+  /** Runs in the present attempt; the slice is empty then. */
+  letter: DeadLetter | undefined = undefined;
+  readonly letters: SliceLetters;
 
   constructor(
     readonly compiled: CompiledSource,
@@ -29,7 +36,9 @@ export class SourceSlice {
     readonly task: Task,
     /** Stable number of the source's name in the store. */
     readonly id: number,
+    lettersId: number,
   ) {
+    this.letters = new SliceLetters(lettersId, task.id);
     this.isTick = depot.tickMs !== undefined;
   }
 
@@ -43,17 +52,24 @@ export class SourceSlice {
     this.tickedMs = nowMs;
     this.durable = known;
     ({ first: this.first, next: this.next, attempted: this.attempted, end: this.end } = known);
+    this.skip = known.skip;
+    this.letters.begin();
   }
 
   get state(): SliceState {
-    const { first, next, attempted, end } = this;
-    return { first, next, attempted, end };
+    const { first, next, attempted, end, skip } = this;
+    return skip === undefined ? { first, next, attempted, end } : { first, next, attempted, end, skip };
+  }
+
+  /** Nothing of it runs in the present attempt. */
+  get isEmpty(): boolean {
+    return this.end === this.next && this.letter === undefined;
   }
 
   /** Records (or a tick) wait that no microbatch has taken. */
   waits(nowMs: number, manualTicks: boolean): boolean {
     if (!this.isTick) return this.partition.endOffset > this.next;
-    return manualTicks ? this.ticked > 0 : nowMs - this.tickedMs >= this.depot.tickMs!;
+    return this.ticked > 0 || (!manualTicks && nowMs - this.tickedMs >= this.depot.tickMs!);
   }
 
   /** Fixes the slice of microbatch `id`: the one that was fixed before, if any. `again`: slices of `id` have been fixed; one that is not known is empty. */
@@ -79,13 +95,41 @@ export class SourceSlice {
     }
   }
 
+  /** The microbatch takes no more than what comes before `end`. */
+  cut(id: number, end: number): void {
+    if (this.attempted !== id) this.end = this.next;
+    this.attempted = id;
+    const to = Math.max(this.next, Math.min(this.end, end));
+    // The tick stays due.
+    if (this.isTick && to < this.end) this.ticked++;
+    this.end = to;
+  }
+
   get size(): number {
     return this.end - this.next;
   }
 
-  /** All of the slice is committed. */
+  /** All of the slice is committed. The letter that ran goes; the record that did not becomes one. */
   commit(): void {
+    if (this.letters.size > 0) this.letters.processed(this.attempted);
+    if (this.skip !== undefined) this.#setAside(this.skip);
+    this.skip = undefined;
+    this.letter = undefined;
     this.next = this.end;
     this.attempted = 0;
+  }
+
+  #setAside({ offset, failures, atMs, code, message }: SkippedRecord): void {
+    const record = this.recordAt(offset);
+    this.letters.put(letterOf(offset, record, { code, message }, failures, atMs));
+  }
+
+  /** Empty when it has been trimmed since. */
+  recordAt(offset: number): Uint8Array {
+    if (this.isTick) return Uint8Array.of(0);
+    const { partition } = this;
+    if (offset < partition.startOffset || offset >= partition.endOffset) return new Uint8Array(0);
+    const [view] = partition.read(offset, offset + 1, 1);
+    return view === undefined ? new Uint8Array(0) : view.bytes.slice(view.start, view.end);
   }
 }

@@ -21,7 +21,19 @@ test("version 1 of a group, with and without prepared writes", () => {
   expect(decodeGroup(bytesOf("0108090903010203"))).toEqual(prepared);
 });
 
+test("a slice that passes over a record keeps it with its error, in version 2", () => {
+  const state = {
+    first: 1,
+    next: 2,
+    attempted: 3,
+    end: 9,
+    skip: { offset: 4, failures: 5, atMs: 300, code: "AB", message: "no" },
+  };
+  expect(hexOf(encodeSlice(state))).toBe("02010203090405ac0202414202" + "6e6f");
+  expect(decodeSlice(encodeSlice(state))).toEqual(state);
+});
+
 test("another version is refused", () => {
-  expect(() => decodeSlice(bytesOf("0205"))).toThrow(/version 2 is not known/);
+  expect(() => decodeSlice(bytesOf("0305"))).toThrow(/version 3 is not known/);
   expect(() => decodeGroup(bytesOf("ff"))).toThrow(/not known to this release/);
 });

@@ -1,0 +1,88 @@
+// The records of one slice, or kept rows, on their way into a stage: one event of a phase's tree, a row at a time.
+import type { CompiledSource } from "../../dataflow/compiled.ts";
+import type { EventRecord } from "../../task/event.ts";
+import type { Task } from "../../task/task.ts";
+import type { RunTree } from "../batch/phase-tree.ts";
+import type { SourceSlice } from "./slice.ts";
+
+const readBytesMax = 256 * 1024;
+const tickRecord = Uint8Array.of(0);
+
+interface View {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Records of one slice on their way, or kept rows. One event of its tree. */
+export class ExplodeRun {
+  #views: readonly View[] = [];
+  #at = 0;
+  #offset: number;
+  #place: EventRecord | undefined = undefined;
+
+  constructor(
+    readonly tree: RunTree,
+    readonly stage: number,
+    readonly vars: readonly unknown[],
+    readonly task: Task,
+    readonly slice: SourceSlice | undefined,
+    readonly rows: readonly (readonly unknown[])[],
+    readonly decode: CompiledSource["decode"] | undefined,
+  ) {
+    this.#offset = slice?.next ?? 0;
+  }
+
+  /** Vars of the next row's stage; undefined at the end. */
+  next(): unknown[] | undefined {
+    if (this.slice === undefined) {
+      const row = this.rows[this.#at++];
+      return row === undefined ? undefined : [...this.vars, ...row];
+    }
+    const view = this.#nextView();
+    return view === undefined ? undefined : [...this.vars, ...this.decode!(view.bytes, view.start, view.end)];
+  }
+
+  #nextView(): View | undefined {
+    const { skip } = this.slice!;
+    const view = this.#readView();
+    return view !== undefined && view.offset === skip?.offset ? this.#readView() : view;
+  }
+
+  #readView(): View | undefined {
+    const { isTick, end, partition, letter } = this.slice!;
+    if (letter !== undefined) {
+      if (this.#at > 0) return undefined;
+      const { offset, record } = letter;
+      this.#views = [{ offset, bytes: record, start: 0, end: record.length }];
+      return this.#views[this.#at++];
+    }
+    if (this.#at === this.#views.length) {
+      if (this.#offset >= end) return undefined;
+      this.#at = 0;
+      this.#views = isTick
+        ? [{ offset: this.#offset, bytes: tickRecord, start: 0, end: 1 }]
+        : partition.read(this.#offset, end, readBytesMax);
+      // Tombstones only.
+      if (this.#views.length === 0) {
+        this.#offset = end;
+        return undefined;
+      }
+      this.#offset = this.#views[this.#views.length - 1]!.offset + 1;
+    }
+    return this.#views[this.#at++];
+  }
+
+  get offset(): number {
+    return this.#views[this.#at - 1]?.offset ?? 0;
+  }
+
+  /** Of the last record; made once, and only where events of it go on. */
+  get place(): EventRecord | undefined {
+    const { slice, offset } = this;
+    if (slice === undefined) return undefined;
+    if (this.#place?.offset !== offset) this.#place = { source: slice.compiled.source, task: slice.task.id, offset };
+    return this.#place;
+  }
+}
