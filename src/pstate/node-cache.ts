@@ -8,6 +8,7 @@ import { decodeValue } from "../base/value-codec.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { Kv } from "../storage/kv.ts";
 import type { PStateObserver } from "./observer.ts";
+import type { Page } from "./page.ts";
 import type { Structure } from "./structure.ts";
 
 /** In the place of a value: what `bytes` of the node holds, or else the Kv. Absent is `undefined`. */
@@ -44,6 +45,11 @@ export class Node {
     this.structure = structure;
     this.key = key;
   }
+
+  /** The cache lets it go. */
+  evict(): void {
+    this.structure.evict(this);
+  }
 }
 
 export class NodeCache {
@@ -56,7 +62,8 @@ export class NodeCache {
   watchers = 0;
   /** Count of finished flushes of the group: pages read before one may lack what it wrote. */
   flushes = 0;
-  readonly #ring: Node[] = [];
+  /** Nodes, and pages of ranges. */
+  readonly #ring: (Node | Page)[] = [];
   #hand = 0;
 
   constructor(kv: Kv, classes: ClassRegistry | undefined, bytesMax: number, observer?: PStateObserver) {
@@ -70,8 +77,8 @@ export class NodeCache {
     return this.#ring.length;
   }
 
-  /** Takes a new node in, and lets others go for it. It is not looked at itself. */
-  admit(node: Node): void {
+  /** Takes a new node or page in, and lets others go for it. It is not looked at itself. */
+  admit(node: Node | Page): void {
     this.bytes += node.weight;
     if (this.bytes > this.bytesMax) this.evict(16);
     this.#ring.push(node);
@@ -97,7 +104,7 @@ export class NodeCache {
           this.#hand++;
           continue;
         }
-        node.structure.evict(node);
+        node.evict();
         this.forget(node);
       }
       const last = ring.pop()!;
@@ -106,7 +113,7 @@ export class NodeCache {
   }
 
   /** The node has left its structure; its place in the ring is cleared when the hand comes by. */
-  forget(node: Node): void {
+  forget(node: Node | Page): void {
     node.gone = true;
     this.bytes -= node.weight;
   }

@@ -1,43 +1,31 @@
 // Ranges over a structure's elements: what is in memory, with the rest from pages of the Kv.
 //
-// Each position of the range lies in one of three kinds of stretch: *covered* (every stored element has a node: only nodes count), *paged* (this session has
-// read it from the Kv: page and nodes are merged, a node wins), or neither, which is a miss. What a miss loads stays with the session, so that the
-// next evaluation gets further however small the cache is; it also goes into the cache, with its coverage, for others.
-// A page is a snapshot. Whatever was applied after it has a node, as long as that node stays in memory; a node that a flush wrote after the page was read and
-// that has left since makes the page worthless (`evictedFlush`), and it is read again.
+// Each position of the range lies in one of three kinds of stretch: *covered* (every stored element has a node: only nodes count), *paged* (a page of
+// the cache, or one that this session has read, holds it: page and nodes are merged, a node wins), or neither, which is a miss. What a miss loads stays
+// with the session, so that the next evaluation gets further however small the cache is; it also goes into the cache, for others.
+// A page is a snapshot. Whatever was applied after it has a node, as long as that node stays in memory. When a node leaves that a flush wrote after the page was
+// read, the cache's page of its key goes too; a session's page is worthless once any such node has left (`evictedFlush`), and is read again.
 import { latin1Of } from "../base/bytes.ts";
 import { encodeKey } from "../base/key-encoding.ts";
-import { decodeKey } from "../base/key-decoding.ts";
-import { decodeValue } from "../base/value-codec.ts";
 import type { IndexRange, ReadSession } from "../paths/indexed.ts";
+import type { KvEntry } from "../storage/kv.ts";
 import { keyEnd, keyStart } from "./layout.ts";
-import { decodeMigrating } from "./migration.ts";
 import type { Node } from "./node-cache.ts";
+import { Page } from "./page.ts";
 import type { Partition } from "./partition.ts";
 import { joinOrder, type Structure } from "./structure.ts";
 import type { View } from "./view.ts";
 
 export type EmitElement = (key: unknown, stored: unknown) => void;
 
-interface PageEntry {
-  readonly order: string;
-  readonly key: unknown;
-  readonly stored: unknown;
-}
-
-/** Everything that the Kv had in [from, to), and after how many flushes. */
-interface Page {
-  readonly from: string;
-  readonly to: string;
-  readonly entries: readonly PageEntry[];
-  readonly flushes: number;
-  /** The last evaluation that looked at it. */
-  used: number;
-}
-
-/** A bounded range reads a few more than it needs, for those that have been deleted in memory. */
+/** A bounded range reads a few more than it needs, for those that have been deleted in memory; and not less than a good page, for its neighbours. */
 const spareEntries = 16;
-/** A page that weighs more than this part of the cache does not go into it. */
+const pageEntriesMin = 128;
+/** What was read is kept in pages of so many elements: a change of one makes its page worthless. */
+const pageEntriesMax = 256;
+/** A structure of up to so many elements that has been read as a whole gets nodes, and from then on a key without one is known to be absent. */
+const wholeEntriesMax = 256;
+/** What weighs more than this part of the cache does not go into it. */
 const cacheShare = 4;
 
 /**
@@ -172,8 +160,7 @@ class Scan {
     while (low < high && this.keys.length < this.#limit) {
       const covered = this.#reverse ? coverage.startBefore(high) : coverage.endFrom(low);
       const at = this.#reverse ? high : low;
-      const page =
-        covered === undefined ? sessions.get(this.#view.session)?.find(this.#structure, at, this.#reverse) : undefined;
+      const page = covered === undefined ? this.#pageAt(at) : undefined;
       if (covered === undefined && page === undefined) {
         this.#miss(low, high);
         return;
@@ -188,6 +175,11 @@ class Scan {
         low = end;
       }
     }
+  }
+
+  #pageAt(at: string): Page | undefined {
+    const shared = this.#structure.pages?.find(at, this.#reverse);
+    return shared ?? sessions.get(this.#view.session)?.find(this.#structure, at, this.#reverse);
   }
 
   #stretch(from: string, to: string, page: Page | undefined): void {
@@ -208,32 +200,54 @@ class Scan {
   }
 
   #merge(from: string, to: string, page: Page): void {
-    const nodes: Node[] = [];
-    this.#structure.sorted().visit(from, to, this.#reverse, (node) => nodes.push(node) > 0);
-    const entries = page.entries.filter((entry) => entry.order >= from && entry.order < to);
-    if (this.#reverse) entries.reverse();
-    let n = 0;
-    let e = 0;
-    while (n < nodes.length || e < entries.length) {
-      const node = nodes[n];
-      const entry = entries[e];
-      const nodeFirst =
-        node !== undefined &&
-        (entry === undefined || (this.#reverse ? node.order >= entry.order : node.order <= entry.order));
-      if (nodeFirst) {
-        if (entry?.order === node.order) e++;
-        n++;
-        if (!this.#node(node)) return;
-      } else {
-        e++;
-        if (!this.#push(entry!.key, entry!.stored)) return;
+    page.visit();
+    if (this.#reverse) this.#mergeDown(from, to, page);
+    else this.#mergeUp(from, to, page);
+  }
+
+  #mergeUp(from: string, to: string, page: Page): void {
+    let i = page.position(from);
+    const end = page.position(to);
+    let enough = false;
+    this.#structure.sorted().visit(from, to, false, (node) => {
+      while (i < end && !enough) {
+        const order = page.compare(i, node.order);
+        if (order > 0) break;
+        // The node stands for it.
+        if (order < 0) enough = !this.#entry(page, i);
+        i++;
       }
-    }
+      if (!enough) enough = !this.#node(node);
+      return !enough;
+    });
+    while (!enough && i < end) enough = !this.#entry(page, i++);
+  }
+
+  #mergeDown(from: string, to: string, page: Page): void {
+    let i = page.position(to) - 1;
+    const first = page.position(from);
+    let enough = false;
+    this.#structure.sorted().visit(from, to, true, (node) => {
+      while (i >= first && !enough) {
+        const order = page.compare(i, node.order);
+        if (order < 0) break;
+        if (order > 0) enough = !this.#entry(page, i);
+        i--;
+      }
+      if (!enough) enough = !this.#node(node);
+      return !enough;
+    });
+    while (!enough && i >= first) enough = !this.#entry(page, i--);
+  }
+
+  #entry(page: Page, i: number): boolean {
+    const key = page.keyAt(i);
+    return this.#push(key, page.storedAt(i, key));
   }
 
   #miss(from: string, to: string): void {
     const wanted = this.#limit - this.keys.length;
-    const limit = wanted === Number.POSITIVE_INFINITY ? undefined : wanted + spareEntries;
+    const limit = wanted === Number.POSITIVE_INFINITY ? undefined : Math.max(wanted + spareEntries, pageEntriesMin);
     const { session } = this.#view;
     const structure = this.#structure;
     const reverse = this.#reverse;
@@ -248,42 +262,39 @@ async function loadPage(
   wanted: { from: string; to: string; limit: number | undefined; reverse: boolean },
 ): Promise<void> {
   const { cache, prefix, partition } = structure;
-  const flushes = cache.flushes;
+  const { flushes } = cache;
+  const { limit, reverse } = wanted;
   pagesOf(session).loading();
-  const type = structure.type!;
   const found = await cache.kv.range({
     gte: joinOrder(prefix, wanted.from),
     lt: joinOrder(prefix, wanted.to),
-    reverse: wanted.reverse,
-    ...(wanted.limit === undefined ? {} : { limit: wanted.limit }),
+    reverse,
+    ...(limit === undefined ? {} : { limit }),
   });
   const live = structure.gone ? partition.revive(structure) : structure;
   if (flushes < live.evictedFlush) return;
-  let bytes = 0;
-  const entries: PageEntry[] = [];
-  for (const { key, value } of found) {
-    bytes += 2 * (key.length + value.length) + 320;
-    const elementKey = decodeKey(key, prefix.length, type.key.leaf, cache.classes);
-    entries.push({
-      order: latin1Of(key, prefix.length),
-      key: elementKey,
-      stored: live.migrates
-        ? decodeMigrating(live, live.valueType(elementKey), elementKey, value, 0, value.length)
-        : decodeValue(value, 0, value.length, cache.classes),
-    });
-  }
-  const whole = wanted.limit === undefined || found.length < wanted.limit;
-  const last = entries.at(-1);
-  const page: Page = {
-    from: !whole && wanted.reverse ? last!.order : wanted.from,
-    to: !whole && !wanted.reverse ? `${last!.order}\0` : wanted.to,
-    entries: wanted.reverse ? entries.reverse() : entries,
-    flushes,
-    used: 0,
-  };
+  const whole = limit === undefined || found.length < limit;
+  if (reverse) found.reverse();
+  const from = !whole && reverse ? latin1Of(found[0]!.key, prefix.length) : wanted.from;
+  const to = !whole && !reverse ? `${latin1Of(found.at(-1)!.key, prefix.length)}\0` : wanted.to;
+  const page = new Page(live, { from, to }, flushes, found);
   pagesOf(session).add(live, page);
-  if (bytes * cacheShare <= cache.bytesMax) {
-    live.adopt(page.from, page.to, page.entries, bytes / Math.max(1, entries.length) - 320);
+  if (page.weight * cacheShare > cache.bytesMax) return;
+  if (from === keyStart && to === keyEnd && found.length <= wholeEntriesMax) live.adopt(page);
+  else share(live, page, found);
+}
+
+/** Into the cache, in pieces that are worth keeping. */
+function share(structure: Structure, page: Page, entries: readonly KvEntry[]): void {
+  if (entries.length <= pageEntriesMax) {
+    structure.addPage(new Page(structure, page, page.flushes, entries));
+    return;
+  }
+  for (let at = 0; at < entries.length; at += pageEntriesMax) {
+    const end = at + pageEntriesMax;
+    const from = at === 0 ? page.from : page.orderAt(at);
+    const to = end >= entries.length ? page.to : page.orderAt(end);
+    structure.addPage(new Page(structure, { from, to }, page.flushes, entries.slice(at, end)));
   }
 }
 

@@ -12,6 +12,7 @@ import type { ByteWriter } from "../base/value-bytes.ts";
 import { HEADER_BYTES, idEnd, readId, writePlace } from "./layout.ts";
 import { decodeMigrating } from "./migration.ts";
 import { Node, type NodeCache, UNKNOWN } from "./node-cache.ts";
+import { type Page, StructurePages } from "./page.ts";
 import type { Partition } from "./partition.ts";
 import { SortedIndex } from "./sorted-index.ts";
 import type { StructureType, ValueType } from "./value-type.ts";
@@ -42,6 +43,8 @@ export class Structure {
   readonly coverage: Coverage;
   #children: Set<Structure> | undefined;
   index: SortedIndex<Node> | undefined = undefined;
+  /** Of the cache. */
+  pages: StructurePages | undefined = undefined;
   /** The newest flush that wrote a node which has left memory: pages read before it are not to be trusted. */
   evictedFlush: number;
   gone = false;
@@ -81,7 +84,7 @@ export class Structure {
 
   /** Nothing of it or below it is in memory. */
   get empty(): boolean {
-    return this.nodeCount === 0 && (this.#children?.size ?? 0) === 0;
+    return this.nodeCount === 0 && (this.#children?.size ?? 0) === 0 && (this.pages?.empty ?? true);
   }
 
   addChild(child: Structure): void {
@@ -274,24 +277,27 @@ export class Structure {
     return this.index;
   }
 
+  addPage(page: Page): void {
+    this.pages ??= new StructurePages();
+    if (this.pages.add(page)) this.cache.admit(page);
+  }
+
   /**
-   * Elements that were read from the Kv, all there are in [from, to), ascending. Those that have a node already are left alone.
+   * Nodes for the elements of a page. Those that have one already are left alone.
    * The coverage comes first, so that it is cut again for each that has to leave at once.
    */
-  adopt(
-    from: string,
-    to: string,
-    entries: readonly { order: string; key: unknown; stored: unknown }[],
-    bytesEach: number,
-  ): void {
-    this.coverage.add(from, to);
-    for (const { order, key, stored } of entries) {
+  adopt(page: Page): void {
+    this.coverage.add(page.from, page.to);
+    const bytesEach = page.weight / Math.max(1, page.count);
+    for (let i = 0; i < page.count; i++) {
+      const key = page.keyAt(i);
+      const order = page.orderAt(i);
       const composite = typeof key === "object" && key !== null;
       if (composite ? this.#byBytes?.has(order) : this.#byKey.has(key)) continue;
       const node = new Node(this, key);
       node.order = order;
-      node.current = stored;
-      node.applied = stored;
+      node.current = page.storedAt(i, key);
+      node.applied = node.current;
       node.weight += bytesEach;
       if (composite) this.#fileByBytes(order, node);
       else this.#byKey.set(key, node);
@@ -309,10 +315,24 @@ export class Structure {
     } else {
       this.index?.delete(node);
       if (node.applied !== undefined && !this.coverage.empty) this.coverage.cut(this.ordered(node).order);
+      if (node.flushed > 0 && this.pages !== undefined) this.#outdate(node);
       if (this.type === undefined || (typeof node.key === "object" && node.key !== null))
         this.#byBytes?.delete(node.order);
       else this.#byKey.delete(node.key);
     }
+    this.emptied();
+  }
+
+  /** The page that was read before the flush that wrote the node would be wrong without it. */
+  #outdate(node: Node): void {
+    const page = this.pages!.at(this.ordered(node).order);
+    if (page === undefined || page.flushes >= node.flushed) return;
+    this.pages!.delete(page);
+    this.cache.forget(page);
+  }
+
+  /** Something of it has left memory. */
+  emptied(): void {
     if (this.empty) this.partition.detach(this);
   }
 
@@ -325,6 +345,8 @@ export class Structure {
     if (this.meta !== undefined) this.cache.forget(this.meta);
     this.meta = undefined;
     this.index = undefined;
+    for (const page of this.pages ?? []) this.cache.forget(page);
+    this.pages = undefined;
     this.coverage.clear();
     this.partition.detach(this);
   }
