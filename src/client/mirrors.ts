@@ -10,6 +10,7 @@ import { encodeChooseTask, encodeSelect } from "../protocol/read.ts";
 import type { AppendWaiter } from "./append-batch.ts";
 import { call } from "./call.ts";
 import type { ClientCore } from "./client-core.ts";
+import { DepotFeed } from "./depot-feed.ts";
 import type { RouteTable } from "./routing.ts";
 
 /** How long an engine waits at its start for the routes of the modules that it mirrors. */
@@ -35,6 +36,11 @@ export class Mirrors implements MirrorAccess {
     }
   }
 
+  /** Nothing can be asked any more. */
+  get closed(): boolean {
+    return this.#core.context.closed;
+  }
+
   named(name: string): MirrorDefinition {
     return this.#mirrors.find((mirror) => mirror.name === name)!;
   }
@@ -49,6 +55,19 @@ export class Mirrors implements MirrorAccess {
     throw new RamaError("MODULE_NOT_RUNNING", `the routes of ${definition.module} are not known at present`, {
       module: definition.module,
     });
+  }
+
+  /** Tries until the other module's routes are known; its objects must be there. UNKNOWN_OBJECT, MODULE_NOT_FOUND, TIMEOUT. */
+  async partitionsLater(mirror: number): Promise<number> {
+    const definition = this.#mirrors[mirror]!;
+    const table = await this.#core.context.routing.within(definition.module, routesTimeoutMs);
+    return isGlobal(table, definition) ? 1 : table.numTasks;
+  }
+
+  /** A partition of a mirrored depot, as a source. */
+  feed(mirror: number, partition: number): DepotFeed {
+    const { module, object } = this.#mirrors[mirror]!;
+    return new DepotFeed(this.#core.context, module, object, partition);
   }
 
   shuffled(mirror: number): number {

@@ -31,6 +31,9 @@ export const WATCH_BEAT = 29;
 
 export const PARTITION_INFO = 32;
 export const READ_DEPOT = 33;
+/** As topologies of other modules read (`depot-read.ts`): what there is, or what comes next. */
+export const FETCH_DEPOT = 34;
+export const OFFSET_AT = 35;
 export const INVOKE = 40;
 
 /** Answer to a request that has no kind of answer of its own: request u32 | body. */
@@ -68,4 +71,4 @@ export const PAUSE_TOPOLOGY = 6;
 export const DEAD_LETTERS = 7;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */
-export const features: readonly string[] = ["append-tokens", "prepared-paths", "proxies"];
+export const features: readonly string[] = ["append-tokens", "prepared-paths", "proxies", "depot-fetches"];

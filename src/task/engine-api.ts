@@ -7,6 +7,7 @@ import type { AckLevelName, CompiledModule } from "../dataflow/compiled.ts";
 import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+import type { Fetched } from "../protocol/depot-read.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";
 import type { KvOpener } from "../storage/kv.ts";
@@ -90,6 +91,15 @@ export interface EngineAppend {
   readonly count: number;
   readonly level: AckLevelName;
   readonly reply: AppendReply;
+}
+
+/** Records of [from, to), at most about `bytes`; waits for the first of them. */
+export interface EngineFetch {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+  readonly waitMs: number;
+  readonly reply: (error: RamaError | null, fetched: Fetched | null) => void;
 }
 
 export interface EngineSelect {

@@ -2,7 +2,8 @@
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { DepotPartition } from "../depot/partition.ts";
 import { type PathRoot, ReadSession } from "../paths/indexed.ts";
-import type { EngineSelect } from "./engine-api.ts";
+import { DepotFetches } from "./depot-fetches.ts";
+import type { EngineFetch, EngineSelect } from "./engine-api.ts";
 import type { EngineCore } from "./engine-core.ts";
 import { type EngineWatch, ProxyHub, type Subscription } from "./proxies.ts";
 import type { RunQueue } from "./run-queue.ts";
@@ -11,6 +12,7 @@ export class EngineReads {
   readonly #core: EngineCore;
   readonly #queue: RunQueue;
   readonly #proxies: ProxyHub;
+  readonly #fetches: DepotFetches;
   readonly #session = new ReadSession();
   readonly #externals = new Map<number, PathRoot>();
 
@@ -18,6 +20,7 @@ export class EngineReads {
     this.#core = core;
     this.#queue = queue;
     this.#proxies = this.#makeProxies();
+    this.#fetches = new DepotFetches(core.options.env);
   }
 
   partitionInfo(depot: number, task: number): { startOffset: number; endOffset: number } {
@@ -29,6 +32,27 @@ export class EngineReads {
   readDepot(depot: number, task: number, from: number, to: number): Uint8Array[] {
     const views = this.#depotPartition(depot, task).read(from, to, 16 * 1024 * 1024);
     return views.map(({ bytes, start, end }) => bytes.subarray(start, end));
+  }
+
+  /** Answered at once, or later: then returns what drops it. */
+  fetchDepot(depot: number, task: number, fetch: EngineFetch): (() => void) | undefined {
+    const partition = this.#depotPartition(depot, task);
+    if (this.#core.closing) throw new RamaError("MOVED", "this engine is closing", { task });
+    return this.#fetches.add(partition, fetch);
+  }
+
+  /** Offset of the first record appended at `ms` or later. */
+  offsetAt(depot: number, task: number, ms: number): number {
+    return this.#depotPartition(depot, task).offsetAfterTimestamp(ms);
+  }
+
+  /** Entries are applied: partitions may have grown. */
+  applied(): void {
+    this.#fetches.applied();
+  }
+
+  rejectFetches(error: RamaError): void {
+    this.#fetches.reject(error);
   }
 
   #depotPartition(depot: number, task: number): DepotPartition {

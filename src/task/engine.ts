@@ -8,6 +8,7 @@ import type {
   DeadLetterChoice,
   DeadLetterStatus,
   EngineAppend,
+  EngineFetch,
   EngineInvoke,
   EngineOptions,
   EngineRecovery,
@@ -178,6 +179,8 @@ export class Engine implements EventReceiver {
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
     for (const runtime of this.#core.runtimes) runtime.start();
     this.#migrations.begin();
+    this.#core.loop.wake();
+    await Promise.all(this.#core.runtimes.map((runtime) => runtime.begun?.()));
     // Where new sources begin is durable before anyone can append.
     this.#core.loop.wake();
     await this.drained();
@@ -196,6 +199,14 @@ export class Engine implements EventReceiver {
   /** Records of [from, to), encoded; as many as one answer should hold. OFFSET_OUT_OF_RANGE. */
   readDepot(depot: number, task: number, from: number, to: number): Uint8Array[] {
     return this.#reads.readDepot(depot, task, from, to);
+  }
+
+  fetchDepot(depot: number, task: number, fetch: EngineFetch): (() => void) | undefined {
+    return this.#reads.fetchDepot(depot, task, fetch);
+  }
+
+  offsetAt(depot: number, task: number, ms: number): number {
+    return this.#reads.offsetAt(depot, task, ms);
   }
 
   /** At once when nothing waits; in the clients' share of the thread otherwise. */
@@ -318,6 +329,7 @@ export class Engine implements EventReceiver {
     for (const group of this.#core.groups) group.replog.durableUpTo(upTo);
     for (const runtime of this.#core.runtimes) runtime.applied();
     this.#appends.applied();
+    this.#reads.applied();
   }
 
   // ---- life
@@ -414,6 +426,7 @@ export class Engine implements EventReceiver {
       error: messageOf(error),
     });
     this.#appends.rejectHeld(this.#core.failed);
+    this.#reads.rejectFetches(this.#core.failed);
     this.#options.onBroken?.(this.#core.failed);
   }
 
@@ -438,7 +451,9 @@ export class Engine implements EventReceiver {
   async close(): Promise<void> {
     if (this.#core.closing) return;
     this.#core.closing = true;
-    this.#appends.rejectHeld(new RamaError("MOVED", "this engine is closing"));
+    const closing = new RamaError("MOVED", "this engine is closing");
+    this.#appends.rejectHeld(closing);
+    this.#reads.rejectFetches(closing);
     for (const runtime of this.#core.runtimes) runtime.close();
     await this.#migrations.close();
     try {

@@ -86,6 +86,8 @@ export interface TopologyRuntime {
   readonly progress: ProgressOwner | undefined;
   /** After recovery. The first turn may begin. */
   start(): void;
+  /** Once all of its sources have begun, or are waited for no longer. */
+  begun?(): Promise<void>;
   appended(records: AppendedRecords): void;
   /** A record of a duplicate append: `wait.doneWith` or `failed` is called once it has been processed. */
   attach(task: Task, depot: number, offset: number, index: number, wait: AppendWait): void;

@@ -16,29 +16,30 @@ interface Letters extends Pick<DeadLetterBox, "size" | "list" | "get"> {
 interface Source {
   readonly depot: { readonly name: string };
   readonly definition: { readonly sourceId: string };
-  readonly task: { readonly id: number };
+  /** Of the depot. */
+  readonly partitionId: number;
   readonly letters: Letters;
 }
 
 export function failuresOf(sources: readonly Source[]): { blocked: BlockedRecord | null; deadLetters: number } {
   let blocked: BlockedRecord | null = null;
   let deadLetters = 0;
-  for (const { depot, task, letters } of sources) {
+  for (const { depot, partitionId, letters } of sources) {
     deadLetters += letters.size;
     const { worst } = letters.failing;
     if (worst === undefined || (blocked !== null && blocked.failures >= worst.failures)) continue;
-    blocked = { depot: depot.name, partition: task.id, ...worst };
+    blocked = { depot: depot.name, partition: partitionId, ...worst };
   }
   return { blocked, deadLetters };
 }
 
 export function lettersOf(topology: string, sources: readonly Source[]): DeadLetterStatus[] {
-  return sources.flatMap(({ depot, definition, task, letters }) =>
+  return sources.flatMap(({ depot, definition, partitionId, letters }) =>
     letters.list().map(({ offset, failures, retrying, setAsideMs, code, message, record }) => ({
       topology,
       depot: depot.name,
       sourceId: definition.sourceId,
-      partition: task.id,
+      partition: partitionId,
       offset,
       failures,
       retrying,
@@ -59,9 +60,9 @@ export function changeLetters(
 ): number {
   if (choice.topology !== undefined && choice.topology !== topology) return 0;
   let count = 0;
-  for (const { depot, task, letters } of sources) {
+  for (const { depot, partitionId, letters } of sources) {
     if (choice.depot !== undefined && choice.depot !== depot.name) continue;
-    if (choice.partition !== undefined && choice.partition !== task.id) continue;
+    if (choice.partition !== undefined && choice.partition !== partitionId) continue;
     const one = choice.offset === undefined ? undefined : letters.get(choice.offset);
     const chosen = choice.offset === undefined ? letters.list() : one === undefined ? [] : [one];
     for (const letter of chosen) if (action === "retry" ? letters.retry(letter) : letters.drop(letter)) count++;
@@ -69,11 +70,11 @@ export function changeLetters(
   return count;
 }
 
-export function warnOfFullBox(env: Env, topology: string, { depot, task }: Omit<Source, "letters">): void {
+export function warnOfFullBox(env: Env, topology: string, { depot, partitionId }: Omit<Source, "letters">): void {
   env.log.warn("no room for a further dead letter: the record blocks its topology", {
     topology,
     depot: depot.name,
-    partition: task.id,
+    partition: partitionId,
     lettersMax,
   });
 }

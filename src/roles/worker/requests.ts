@@ -13,7 +13,7 @@ import type { PathRoot, ReadSession } from "../../paths/indexed.ts";
 import { decodePath, type FunctionNamed } from "../../paths/path-codec.ts";
 import { type AppendRequest, eachRecord } from "../../protocol/append.ts";
 import type { Engine } from "../../task/engine.ts";
-import type { AppendReply, AppendToken } from "../../task/engine-api.ts";
+import type { AppendReply, AppendToken, EngineFetch } from "../../task/engine-api.ts";
 import type { Subscription, WatchSink } from "../../task/proxies.ts";
 import { type WatchScope, watchScope } from "./watch-scope.ts";
 
@@ -148,6 +148,18 @@ export class EngineRequests {
     const depot = this.#depot(depotIndex);
     this.#checkTask(task, depot.global);
     return this.#engine.readDepot(depotIndex, task, from, to);
+  }
+
+  fetchDepot(depotIndex: number, task: number, fetch: EngineFetch): (() => void) | undefined {
+    const depot = this.#depot(depotIndex);
+    this.#checkTask(task, depot.global);
+    return this.#engine.fetchDepot(depotIndex, task, fetch);
+  }
+
+  offsetAt(depotIndex: number, task: number, ms: number): number {
+    const depot = this.#depot(depotIndex);
+    this.#checkTask(task, depot.global);
+    return this.#engine.offsetAt(depotIndex, task, ms);
   }
 
   choosePartitions(depotIndex: number, records: Uint8Array): number[] {

@@ -6,7 +6,13 @@ import { messageOf, RamaError } from "../../base/errors.ts";
 import { decodeValue, encodeValue } from "../../base/value-codec.ts";
 import type { Connection } from "../../net/transport.ts";
 import { type AppendRequest, decodeAppend, decodeChoosePartitions, encodeAppendResult } from "../../protocol/append.ts";
-import { decodePartitionInfo, decodeReadDepot } from "../../protocol/depot-read.ts";
+import {
+  decodeFetchDepot,
+  decodeOffsetAt,
+  decodePartitionInfo,
+  decodeReadDepot,
+  writeFetched,
+} from "../../protocol/depot-read.ts";
 import { decodeEvents } from "../../protocol/event.ts";
 import { encodeFailure } from "../../protocol/failure.ts";
 import { badFrame, FrameWriter } from "../../protocol/frame-fields.ts";
@@ -28,7 +34,9 @@ import {
   CHOOSE_TASK,
   EVENTS,
   features,
+  FETCH_DEPOT,
   INVOKE,
+  OFFSET_AT,
   PARTITION_INFO,
   PREPARE_PATH,
   READ_DEPOT,
@@ -37,6 +45,7 @@ import {
   WATCH,
   WATCH_BEAT,
 } from "../../protocol/table.ts";
+import type { EngineFetch } from "../../task/engine-api.ts";
 import type { EngineRequests, PreparedPath } from "./requests.ts";
 import { SessionWatches } from "./session-watches.ts";
 
@@ -44,6 +53,9 @@ import { SessionWatches } from "./session-watches.ts";
 const requestsMax = 200_000;
 /** With as many paths as a connection may have, 64 MB. */
 const specBytesMax = 64 * 1024;
+/** Of one fetch, whatever the other side asks for. */
+const fetchBytesMax = 2 * 1024 * 1024;
+const fetchWaitMaxMs = 60_000;
 const emptyReturns = new Uint8Array(0);
 
 export class Session {
@@ -57,6 +69,8 @@ export class Session {
   readonly #env: Env;
   /** From the first proxy on. */
   #watches: SessionWatches | undefined;
+  /** What drops the fetches that wait for records. */
+  readonly #fetches = new Set<() => void>();
   #doneScheduled = false;
   #open = 0;
 
@@ -117,6 +131,12 @@ export class Session {
         return;
       case READ_DEPOT:
         this.#readDepot(frame);
+        return;
+      case FETCH_DEPOT:
+        this.#fetchDepot(frame);
+        return;
+      case OFFSET_AT:
+        this.#offsetAt(frame);
         return;
       case CHOOSE_PARTITIONS:
         this.#choosePartitions(frame);
@@ -258,6 +278,37 @@ export class Session {
     });
   }
 
+  #fetchDepot(frame: Uint8Array): void {
+    const { depot, task, request, from, to, bytes, waitMs } = decodeFetchDepot(frame);
+    this.#carryOut(request, () => {
+      let drop: (() => void) | undefined;
+      const reply: EngineFetch["reply"] = (error, fetched) => {
+        this.#open--;
+        if (drop !== undefined) this.#fetches.delete(drop);
+        if (error !== null) this.#fail(request, error);
+        else this.#sendAnswer(request, writeFetched(this.#scratch.begin(ANSWER).u32(request), from, fetched!));
+      };
+      const most = Math.min(bytes, fetchBytesMax);
+      drop = this.#requests.fetchDepot(depot, task, {
+        from,
+        to,
+        bytes: most,
+        waitMs: Math.min(waitMs, fetchWaitMaxMs),
+        reply,
+      });
+      if (drop !== undefined) this.#fetches.add(drop);
+    });
+  }
+
+  #offsetAt(frame: Uint8Array): void {
+    const { depot, task, request, ms } = decodeOffsetAt(frame);
+    this.#carryOut(request, () => {
+      const offset = this.#requests.offsetAt(depot, task, ms);
+      this.#open--;
+      this.#connection.send(this.#scratch.begin(ANSWER).u32(request).f64(offset).view());
+    });
+  }
+
   #choosePartitions(frame: Uint8Array): void {
     const choose = decodeChoosePartitions(frame, this.#requests.recordBytesMax);
     this.#carryOut(choose.request, () => {
@@ -287,6 +338,7 @@ export class Session {
 
   /** The connection is gone. */
   closed(): void {
+    for (const drop of this.#fetches) drop();
     this.#watches?.close();
   }
 

@@ -15,6 +15,9 @@ interface View {
   readonly end: number;
 }
 
+/** Records of a remote partition are on their way. */
+export const notHereYet = Symbol("records that are not here yet");
+
 /** Records of one slice on their way, or kept rows. One event of its tree. */
 export class ExplodeRun {
   #views: readonly View[] = [];
@@ -35,23 +38,25 @@ export class ExplodeRun {
   }
 
   /** Vars of the next row's stage; undefined at the end. */
-  next(): unknown[] | undefined {
+  next(): unknown[] | undefined | typeof notHereYet {
     if (this.slice === undefined) {
       const row = this.rows[this.#at++];
       return row === undefined ? undefined : [...this.vars, ...row];
     }
     const view = this.#nextView();
+    if (view === notHereYet) return notHereYet;
     return view === undefined ? undefined : [...this.vars, ...this.decode!(view.bytes, view.start, view.end)];
   }
 
-  #nextView(): View | undefined {
+  #nextView(): View | undefined | typeof notHereYet {
     const { skip } = this.slice!;
     const view = this.#readView();
-    return view !== undefined && view.offset === skip?.offset ? this.#readView() : view;
+    if (view === undefined || view === notHereYet) return view;
+    return view.offset === skip?.offset ? this.#readView() : view;
   }
 
-  #readView(): View | undefined {
-    const { isTick, end, partition, letter } = this.slice!;
+  #readView(): View | undefined | typeof notHereYet {
+    const { isTick, end, partition, remote, letter } = this.slice!;
     if (letter !== undefined) {
       if (this.#at > 0) return undefined;
       const { offset, record } = letter;
@@ -60,14 +65,19 @@ export class ExplodeRun {
     }
     if (this.#at === this.#views.length) {
       if (this.#offset >= end) return undefined;
+      let to = end;
+      if (remote !== undefined) {
+        to = Math.min(end, remote.log.readableTo(this.#offset));
+        if (to <= this.#offset) return notHereYet;
+      }
       this.#at = 0;
       this.#views = isTick
         ? [{ offset: this.#offset, bytes: tickRecord, start: 0, end: 1 }]
-        : partition.read(this.#offset, end, readBytesMax);
-      // Tombstones only.
+        : partition.read(this.#offset, to, readBytesMax);
+      // Nothing but records that are gone.
       if (this.#views.length === 0) {
-        this.#offset = end;
-        return undefined;
+        this.#offset = to;
+        return this.#readView();
       }
       this.#offset = this.#views[this.#views.length - 1]!.offset + 1;
     }
@@ -82,7 +92,8 @@ export class ExplodeRun {
   get place(): EventRecord | undefined {
     const { slice, offset } = this;
     if (slice === undefined) return undefined;
-    if (this.#place?.offset !== offset) this.#place = { source: slice.compiled.source, task: slice.task.id, offset };
+    if (this.#place?.offset !== offset)
+      this.#place = { source: slice.compiled.source, task: slice.partitionId, offset };
     return this.#place;
   }
 }

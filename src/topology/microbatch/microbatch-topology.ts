@@ -9,7 +9,7 @@ import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
 import type { DeadLetterAction, DeadLetterChoice, DeadLetterStatus, TopologyStatus } from "../../task/engine-api.ts";
 import { Event, type EventDetail, type EventRecord } from "../../task/event.ts";
-import { type ArrivedEvent, type EventOrigin, noOrigin } from "../../task/event-codec.ts";
+import { type ArrivedEvent, noOrigin } from "../../task/event-codec.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import { RunContext } from "../../task/stage-context.ts";
 import type { Task } from "../../task/task.ts";
@@ -19,6 +19,7 @@ import type { BatchRun } from "../batch/batch-run.ts";
 import { runBatch } from "../batch/driver.ts";
 import { runLater } from "../batch/later.ts";
 import { PhasePart, PhaseTree, type PhaseOwner, type RunTree, runOf } from "../batch/phase-tree.ts";
+import { type RemoteOwner, type RemotePartition, RemoteSources } from "../remote/remote-sources.ts";
 import { startOffsetOf } from "../start-offset.ts";
 import type { DeadLetter } from "../dead-letters.ts";
 import { changeLetters, failuresOf, lettersOf } from "../letter-status.ts";
@@ -27,7 +28,7 @@ import { control } from "./control.ts";
 import { MicrobatchLoop } from "./loop.ts";
 import { Participant } from "./participant.ts";
 import { depotNameOf } from "./failing-record.ts";
-import { decodeSlice } from "./progress.ts";
+import { originOf, recordOf } from "./record-origin.ts";
 import { ExplodeRun } from "./explode-run.ts";
 import { MicrobatchRunner } from "./runner.ts";
 import { SourceSlice } from "./slice.ts";
@@ -35,7 +36,7 @@ import { StoredProgress } from "./stored-progress.ts";
 
 type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
 
-export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts {
+export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts, RemoteOwner {
   readonly topology: CompiledTopology;
   readonly progress: StoredProgress;
   readonly subscribed: ReadonlySet<number>;
@@ -49,6 +50,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   readonly slices: SourceSlice[] = [];
   readonly #decoders = new Map<number, CompiledSource["decode"]>();
   readonly #trees = new Map<number, PhaseTree>();
+  readonly #remotes: RemoteSources;
   /** On the engine of task 0. */
   #loop: MicrobatchLoop | undefined = undefined;
   /** On other engines. */
@@ -63,7 +65,8 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
     const { numTasks, numThreads } = host.context.info;
     this.numTasks = numTasks;
     this.id = host.nameId(`microbatch ${topology.name}`);
-    this.progress = new StoredProgress(this.id, this.runners, this.slices);
+    this.#remotes = new RemoteSources(host, topology, this);
+    this.progress = new StoredProgress(this.id, this.runners, this.slices, this.#remotes);
     for (const group of host.groups) {
       const transaction = group.pstates.transaction();
       const x = new RunContext(host.context, topology, transaction);
@@ -89,13 +92,40 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
       for (const task of group.tasks) {
         const partitioned = depot.tickMs === undefined ? task.depots[index] !== undefined : task.id === 0;
         if (!partitioned) continue;
-        const slice = new SourceSlice(compiled, definition, depot, task, id, lettersId);
-        const runner = this.runners.get(group.id)!;
-        this.slices.push(slice);
-        runner.slices.push(slice);
-        slice.letters.onChanged = (retried) => this.#lettersChanged(slice, runner, retried);
+        this.#enter(new SourceSlice(compiled, definition, depot, task, id, lettersId));
       }
     }
+  }
+
+  #enter(slice: SourceSlice): void {
+    const runner = this.#runnerOf(slice.task);
+    this.slices.push(slice);
+    runner.slices.push(slice);
+    slice.letters.onChanged = (retried) => this.#lettersChanged(slice, runner, retried);
+  }
+
+  // ---- depots of others
+
+  partitionsKnown(sourceId: number): number[] {
+    return this.progress.partitions(sourceId);
+  }
+
+  addRemote(remote: RemotePartition, first: number | undefined): void {
+    const { compiled, definition, name, task, id, lettersId } = remote;
+    const slice = new SourceSlice(compiled, definition, { index: -1, name }, task, id, lettersId, remote);
+    this.#enter(slice);
+    this.progress.entered(slice);
+    this.#begin(slice, first);
+    this.host.loop.wake();
+  }
+
+  remoteGrown(): void {
+    for (const runner of this.runners.values()) runner.remoteGrown();
+    this.applied();
+  }
+
+  begun(): Promise<void> {
+    return this.#remotes.begun();
   }
 
   #readOptions(): void {
@@ -123,24 +153,23 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   // ---- life
 
   start(): void {
-    const nowMs = this.host.env.monotonicMs();
-    for (const slice of this.slices) {
-      const state = this.progress.loaded.get(slice);
-      slice.begin(
-        state === undefined ? undefined : decodeSlice(state),
-        state === undefined ? this.#firstOffset(slice) : 0,
-        nowMs,
-      );
-      if (slice.fresh) this.#runnerOf(slice.task).markFresh(slice);
-    }
-    this.progress.loaded.clear();
+    for (const slice of this.slices) this.#begin(slice, undefined);
+    this.#remotes.start();
     if (this.runners.has(0)) this.#loop = new MicrobatchLoop(this, this.#paused);
     else this.#participant = new Participant(this);
   }
 
-  #firstOffset(slice: SourceSlice): number {
-    if (slice.isTick) return 0;
-    return startOffsetOf(slice.definition.startFrom, slice.partition, this.host.env.now());
+  #begin(slice: SourceSlice, first: number | undefined): void {
+    const known = this.progress.take(slice);
+    slice.begin(known, known === undefined ? (first ?? this.#firstOffset(slice)) : 0, this.host.env.monotonicMs());
+    // What the log alone knew has to reach the Kv.
+    if (slice.remote !== undefined && known !== undefined) slice.dirty = true;
+    if (slice.fresh) this.#runnerOf(slice.task).markFresh(slice);
+  }
+
+  #firstOffset({ isTick, depot, task, definition }: SourceSlice): number {
+    if (isTick) return 0;
+    return startOffsetOf(definition.startFrom, task.depots[depot.index]!, this.host.env.now());
   }
 
   job(fn: () => void, category = lowLatencyJobs): void {
@@ -255,7 +284,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   #lettersChanged(slice: SourceSlice, runner: MicrobatchRunner, retried: DeadLetter | undefined): void {
     runner.lettersChanged();
     if (retried === undefined) return;
-    const letters = [{ source: slice.compiled.source, task: slice.task.id, offset: retried.offset }];
+    const letters = [{ source: slice.compiled.source, task: slice.partitionId, offset: retried.offset }];
     this.host.loop.after(() => (this.#loop ?? this.#participant)?.lettersRetried(letters));
   }
 
@@ -373,7 +402,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   #isSingle(source: number): boolean {
     const { definition } = this.host.module;
     const { depot } = definition.topologies[this.topology.index]!.sources[source]!;
-    return depot.kind !== "own" || definition.depots[depot.index]!.global;
+    return depot.kind === "own" && definition.depots[depot.index]!.global;
   }
 
   #explodeArrived(arrived: ArrivedEvent): void {
@@ -398,9 +427,15 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
       else runner.push(new ExplodeRun(tree, stage, vars, task, undefined, rows, undefined));
       return;
     }
-    const slice = runner.slices.find((each) => each.compiled.source === source && each.task === task);
-    if (slice === undefined || slice.isEmpty) tree.ended();
-    else runner.push(new ExplodeRun(tree, stage, vars, task, slice, [], this.#decoders.get(stage)!));
+    const slices = runner.slices.filter(
+      (each) => each.compiled.source === source && each.task === task && !each.isEmpty,
+    );
+    if (slices.length === 0) tree.ended();
+    // A task may have several partitions of a remote depot.
+    for (const [i, slice] of slices.entries()) {
+      if (i > 0) tree.born();
+      runner.push(new ExplodeRun(tree, stage, vars, task, slice, [], this.#decoders.get(stage)!));
+    }
   }
 
   // ---- control from outside
@@ -435,7 +470,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
       processed: this.#loop?.processed ?? 0,
       executing,
       failures: this.#loop?.failures ?? 0,
-      lastError: this.#loop?.lastError ?? null,
+      lastError: this.#remotes.trouble ?? this.#loop?.lastError ?? null,
       ...failuresOf(this.slices),
       blocked: this.#loop?.blocked ?? null,
     };
@@ -449,18 +484,8 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
 
   abort(): void {
     this.closed = true;
+    this.#remotes.close();
     this.#loop?.close();
     this.#participant?.close();
   }
-}
-
-/** An event that leaves the engine carries its record where a stream's event carries its own. */
-function originOf(record: EventRecord | null | undefined): EventOrigin {
-  if (record === undefined || record === null) return noOrigin;
-  const { source, task, offset } = record;
-  return { key: source + 1, offset, low: offset, path: task };
-}
-
-function recordOf({ key, path, offset }: EventOrigin): EventRecord | undefined {
-  return key === 0 ? undefined : { source: key - 1, task: path, offset };
 }

@@ -17,7 +17,7 @@ import type { RunTree } from "../batch/phase-tree.ts";
 import { RunBatches } from "../batch/run-batches.ts";
 import { letterOf } from "../dead-letters.ts";
 import type { MicrobatchTopology } from "./microbatch-topology.ts";
-import type { ExplodeRun } from "./explode-run.ts";
+import { type ExplodeRun, notHereYet } from "./explode-run.ts";
 import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
 import { encodeGroup, encodeSlice, type GroupState } from "./progress.ts";
 import type { SliceLetters } from "./slice-letters.ts";
@@ -36,6 +36,8 @@ export class MicrobatchRunner extends StageRunner {
   primedRun = -1;
   readonly #batches: RunBatches;
   readonly #waiting = new JobFifo<Event | ExplodeRun>();
+  /** Wait for records of remote partitions. */
+  #starved: ExplodeRun[] = [];
   #item: Event | ExplodeRun | undefined = undefined;
   #queued = false;
   /** Sealed and durable, not applied. */
@@ -92,12 +94,17 @@ export class MicrobatchRunner extends StageRunner {
         continue;
       }
       if (item instanceof Event) return this.#start(this.host.taskAt(item.task)!, tree, item.stage, item.vars);
-      let vars: unknown[] | undefined;
+      let vars: unknown[] | undefined | typeof notHereYet;
       try {
         vars = item.next();
       } catch (error) {
         this.x.begin();
         return this.fail(error);
+      }
+      if (vars === notHereYet) {
+        this.#starved.push(item);
+        this.#item = undefined;
+        continue;
       }
       if (vars !== undefined) {
         return this.#start(item.task, tree, item.stage, vars, item);
@@ -105,6 +112,11 @@ export class MicrobatchRunner extends StageRunner {
       this.#item = undefined;
       tree.ended();
     }
+  }
+
+  /** Records of remote partitions have come. */
+  remoteGrown(): void {
+    for (const item of this.#starved.splice(0)) this.push(item);
   }
 
   #start(task: Task, tree: RunTree, stage: number, vars: unknown[], records?: ExplodeRun): StageOutcome {
@@ -182,7 +194,8 @@ export class MicrobatchRunner extends StageRunner {
     if (end !== undefined) slice.cut(id, end);
     const { letters, skip } = slice;
     const source = slice.compiled.source;
-    const isOf = (place: EventRecord | null | undefined) => place?.source === source && place.task === slice.task.id;
+    const isOf = (place: EventRecord | null | undefined) =>
+      place?.source === source && place.task === slice.partitionId;
     slice.skip = isOf(plan?.skip) ? { ...plan!.skip!, atMs: this.host.env.now() } : undefined;
     if (slice.skip !== skip || end !== undefined) this.#changedSlices.add(slice);
     slice.letter = isOf(plan?.letter) ? letters.get(plan!.letter!.offset) : undefined;
@@ -205,17 +218,17 @@ export class MicrobatchRunner extends StageRunner {
   /** Letters whose retry has been asked for and is not done. */
   get retried(): EventRecord[] {
     const slices = this.slices.filter(({ letters }) => letters.size > 0);
-    return slices.flatMap(({ letters, compiled, task }) =>
+    return slices.flatMap(({ letters, compiled, partitionId }) =>
       letters.list().flatMap(({ offset, retrying }) => {
-        return retrying ? [{ source: compiled.source, task: task.id, offset }] : [];
+        return retrying ? [{ source: compiled.source, task: partitionId, offset }] : [];
       }),
     );
   }
 
   /** What the attempt takes. */
   get primed(): PrimedSpan[] {
-    return this.slices.flatMap(({ compiled, task, next, end }): PrimedSpan[] =>
-      next < end ? [[compiled.source, task.id, next, end]] : [],
+    return this.slices.flatMap(({ compiled, partitionId, next, end }): PrimedSpan[] =>
+      next < end ? [[compiled.source, partitionId, next, end]] : [],
     );
   }
 
@@ -291,7 +304,7 @@ export class MicrobatchRunner extends StageRunner {
       if (slice.letters.dirty) changed.push(slice.letters.takeState());
       if (!slice.dirty) continue;
       slice.dirty = false;
-      changed.push({ sourceId: slice.id, task: slice.task.id, state: encodeSlice(slice.durable) });
+      changed.push({ sourceId: slice.id, task: slice.partitionId, state: encodeSlice(slice.durable) });
     }
     if (this.dirty) changed.push({ sourceId: this.owner.id, task: this.group.id, state: encodeGroup(this.durable) });
     this.dirty = false;
@@ -322,7 +335,7 @@ export class MicrobatchRunner extends StageRunner {
     for (const slice of this.#changedSlices) {
       const { state } = slice;
       slice.fresh = false;
-      this.#addState(entry, slice.id, slice.task.id, encodeSlice(state), () => {
+      this.#addState(entry, slice.id, slice.partitionId, encodeSlice(state), () => {
         slice.durable = state;
         slice.dirty = true;
       });
@@ -362,7 +375,7 @@ export class MicrobatchRunner extends StageRunner {
 }
 
 /** Where the slice ends by the plan; undefined: it takes what waits. */
-function endIn(plan: PrimePlan | null, { compiled, task, next }: SourceSlice): number | undefined {
+function endIn(plan: PrimePlan | null, { compiled, partitionId, next }: SourceSlice): number | undefined {
   if (plan === null || plan.ends === null) return undefined;
-  return plan.ends.find((each) => each.source === compiled.source && each.task === task.id)?.end ?? next;
+  return plan.ends.find((each) => each.source === compiled.source && each.task === partitionId)?.end ?? next;
 }

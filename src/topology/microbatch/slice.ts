@@ -1,14 +1,18 @@
-// One source of a microbatch topology in one depot partition: what is committed, and the slice that the present microbatch takes.
+// One source of a microbatch topology in one depot partition (of the own module, or a remote one): what is committed, and the slice that the present microbatch takes.
 //   first ≤ next ≤ end ≤ the partition's end
 import type { CompiledSource } from "../../dataflow/compiled.ts";
-import type { DepotDefinition, SourceDefinition } from "../../module/definition.ts";
+import type { SourceDefinition } from "../../module/definition.ts";
 import type { Task } from "../../task/task.ts";
+import type { RemotePartition } from "../remote/remote-sources.ts";
+import type { SourceDepot } from "../stream/source.ts";
 import { type DeadLetter, letterOf } from "../dead-letters.ts";
 import type { SkippedRecord, SliceState } from "./progress.ts";
 import { SliceLetters } from "./slice-letters.ts";
 
 export class SourceSlice {
   readonly isTick: boolean;
+  /** Number of the depot partition. */
+  readonly partitionId: number;
   first = 0;
   next = 0;
   /** The microbatch whose slice [next, end) is; 0: none has been chosen. */
@@ -32,18 +36,27 @@ export class SourceSlice {
   constructor(
     readonly compiled: CompiledSource,
     readonly definition: SourceDefinition,
-    readonly depot: DepotDefinition,
+    /** Index -1: not of this module. */
+    readonly depot: SourceDepot,
     readonly task: Task,
     /** Stable number of the source's name in the store. */
     readonly id: number,
     lettersId: number,
+    /** undefined: the partition of `task`. */
+    readonly remote?: RemotePartition,
   ) {
-    this.letters = new SliceLetters(lettersId, task.id);
+    this.partitionId = remote?.partition ?? task.id;
+    this.letters = new SliceLetters(lettersId, this.partitionId);
     this.isTick = depot.tickMs !== undefined;
   }
 
   get partition() {
-    return this.task.depots[this.depot.index]!;
+    return this.remote?.log ?? this.task.depots[this.depot.index]!;
+  }
+
+  /** End of the records that can be read from `from` on. */
+  readableTo(from: number): number {
+    return this.remote === undefined ? this.task.depots[this.depot.index]!.endOffset : this.remote.log.readableTo(from);
   }
 
   begin(state: SliceState | undefined, first: number, nowMs: number): void {
@@ -52,6 +65,8 @@ export class SourceSlice {
     this.tickedMs = nowMs;
     this.durable = known;
     ({ first: this.first, next: this.next, attempted: this.attempted, end: this.end } = known);
+    this.remote?.log.seek(this.next);
+    this.remote?.log.need(this.end);
     this.skip = known.skip;
     this.letters.begin();
   }
@@ -68,7 +83,7 @@ export class SourceSlice {
 
   /** Records (or a tick) wait that no microbatch has taken. */
   waits(nowMs: number, manualTicks: boolean): boolean {
-    if (!this.isTick) return this.partition.endOffset > this.next;
+    if (!this.isTick) return this.readableTo(this.next) > this.next;
     return this.ticked > 0 || (!manualTicks && nowMs - this.tickedMs >= this.depot.tickMs!);
   }
 
@@ -85,13 +100,13 @@ export class SourceSlice {
       this.tickedMs = nowMs;
       if (this.ticked > 0) this.ticked--;
     } else {
-      const { startOffset, endOffset } = this.partition;
+      const { startOffset } = this.partition;
       // Trimmed records count as passed, not as processed.
       if (this.next < startOffset) {
         this.first += startOffset - this.next;
         this.next = startOffset;
       }
-      this.end = Math.min(endOffset, this.next + recordsMax);
+      this.end = Math.min(this.readableTo(this.next), this.next + recordsMax);
     }
   }
 
@@ -117,6 +132,7 @@ export class SourceSlice {
     this.letter = undefined;
     this.next = this.end;
     this.attempted = 0;
+    this.remote?.log.release(this.next);
   }
 
   #setAside({ offset, failures, atMs, code, message }: SkippedRecord): void {
@@ -128,7 +144,7 @@ export class SourceSlice {
   recordAt(offset: number): Uint8Array {
     if (this.isTick) return Uint8Array.of(0);
     const { partition } = this;
-    if (offset < partition.startOffset || offset >= partition.endOffset) return new Uint8Array(0);
+    if (offset < partition.startOffset || offset >= this.readableTo(this.next)) return new Uint8Array(0);
     const [view] = partition.read(offset, offset + 1, 1);
     return view === undefined ? new Uint8Array(0) : view.bytes.slice(view.start, view.end);
   }

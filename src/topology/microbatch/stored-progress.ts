@@ -1,48 +1,81 @@
 // What the store keeps of a microbatch topology on one engine: how far its groups and slices are, their dead letters. Read at recovery, from the Kv and then from
 // the log; collected by the flush.
-import type { ByteReader } from "../../base/value-bytes.ts";
+import { ByteReader } from "../../base/value-bytes.ts";
 import type { ProgressOwner } from "../../task/topology-runtime.ts";
-import { decodeGroup } from "./progress.ts";
+import type { RemoteSources } from "../remote/remote-sources.ts";
+import { decodeGroup, decodeSlice, type SliceState } from "./progress.ts";
 import type { MicrobatchRunner } from "./runner.ts";
 import type { SourceSlice } from "./slice.ts";
 import type { SliceLetters } from "./slice-letters.ts";
 
+type LettersStep = (letters: SliceLetters) => void;
+
 export class StoredProgress implements ProgressOwner {
-  /** Until the slices begin. */
-  readonly loaded = new Map<SourceSlice, Uint8Array>();
+  /** Until their slices begin: by source, then partition. */
+  readonly #loaded = new Map<number, Map<number, Uint8Array>>();
+  /** Of remote sources that are not there yet: what their boxes have to be told, by box and partition. */
+  readonly #lettersLater = new Map<string, LettersStep[]>();
 
   constructor(
     /** Stable number of the topology's name in the store. */
     readonly id: number,
     readonly runners: ReadonlyMap<number, MicrobatchRunner>,
     readonly slices: readonly SourceSlice[],
+    readonly remotes: Pick<RemoteSources, "has" | "hasLetters">,
   ) {}
 
-  #lettersOf(id: number, task: number): SliceLetters | undefined {
-    return this.slices.find(({ letters }) => letters.id === id && letters.task === task)?.letters;
+  #letters(id: number, partition: number, step: LettersStep): void {
+    const found = this.slices.find((slice) => slice.letters.id === id && slice.partitionId === partition);
+    if (found !== undefined) step(found.letters);
+    else if (this.remotes.hasLetters(id)) {
+      const key = `${id}/${partition}`;
+      this.#lettersLater.set(key, [...(this.#lettersLater.get(key) ?? []), step]);
+    }
   }
 
-  loadProgress(sourceId: number, task: number, state: Uint8Array): void {
+  /** A remote source has come, and has not begun. */
+  entered({ letters, partitionId }: SourceSlice): void {
+    const key = `${letters.id}/${partitionId}`;
+    for (const step of this.#lettersLater.get(key) ?? []) step(letters);
+    this.#lettersLater.delete(key);
+  }
+
+  loadProgress(sourceId: number, partition: number, state: Uint8Array): void {
     if (sourceId === this.id) {
-      const runner = this.runners.get(task);
+      const runner = this.runners.get(partition);
       if (runner !== undefined) runner.durable = runner.state = decodeGroup(state);
       return;
     }
-    this.#lettersOf(sourceId, task)?.load(state);
-    const slice = this.slices.find((each) => each.id === sourceId && each.task.id === task);
-    if (slice !== undefined) this.loaded.set(slice, state);
+    this.#letters(sourceId, partition, (letters) => letters.load(state));
+    const known = this.slices.some((each) => each.id === sourceId && each.partitionId === partition);
+    if (!known && !this.remotes.has(sourceId)) return;
+    const states = this.#loaded.get(sourceId);
+    if (states === undefined) this.#loaded.set(sourceId, new Map([[partition, state]]));
+    else states.set(partition, state);
   }
 
-  replayProgress(sourceId: number, task: number, reader: ByteReader, whole: boolean): void {
+  replayProgress(sourceId: number, partition: number, reader: ByteReader, whole: boolean): void {
     if (!whole) {
-      this.#lettersOf(sourceId, task)?.replay(reader);
+      const { bytes, pos, end } = reader;
+      this.#letters(sourceId, partition, (letters) => letters.replay(new ByteReader(bytes, pos, end)));
       return;
     }
-    const state = reader.bytes.slice(reader.pos, reader.end);
-    this.loadProgress(sourceId, task, state);
-    const runner = this.runners.get(task);
+    this.loadProgress(sourceId, partition, reader.bytes.slice(reader.pos, reader.end));
+    const runner = this.runners.get(partition);
     if (sourceId === this.id && runner !== undefined) runner.dirty = true;
-    for (const slice of this.slices) if (slice.id === sourceId && slice.task.id === task) slice.dirty = true;
+    for (const slice of this.slices) if (slice.id === sourceId && slice.partitionId === partition) slice.dirty = true;
+  }
+
+  /** Partitions with progress whose slices have not begun. */
+  partitions(sourceId: number): number[] {
+    return [...(this.#loaded.get(sourceId)?.keys() ?? [])];
+  }
+
+  take({ id, partitionId }: SourceSlice): SliceState | undefined {
+    const states = this.#loaded.get(id);
+    const state = states?.get(partitionId);
+    states?.delete(partitionId);
+    return state === undefined ? undefined : decodeSlice(state);
   }
 
   collectProgress(group: number): { sourceId: number; task: number; state: Uint8Array }[] {

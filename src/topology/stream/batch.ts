@@ -301,12 +301,12 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
     this.#progressed.clear();
   }
 
-  #sealLetters({ letters, task }: SourcePartition, entry: TurnEntry): void {
+  #sealLetters({ letters, partitionId }: SourcePartition, entry: TurnEntry): void {
     const writer = this.#writer;
     const delta = letters.takeDelta();
     writer.reset();
     writer.varint(letters.id);
-    writer.varint(task.id);
+    writer.varint(partitionId);
     writer.raw(delta);
     entry.add(SECTION_PROGRESS, writer.take(), () => letters.applyDelta(delta));
   }
@@ -316,7 +316,7 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
     const writer = this.#writer;
     writer.reset();
     writer.varint(source.id);
-    writer.varint(source.task.id);
+    writer.varint(source.partitionId);
     const head = writer.length;
     if (source.fresh) {
       source.progress.takeDelta(writer);

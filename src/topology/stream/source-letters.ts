@@ -11,7 +11,7 @@ export class SourceLetters extends DeadLetterBox {
   readonly #source: SourcePartition;
 
   constructor(source: SourcePartition, id: number) {
-    super(id, source.task.id);
+    super(id, source.partitionId);
     this.#source = source;
   }
 
@@ -20,6 +20,12 @@ export class SourceLetters extends DeadLetterBox {
     const source = this.#source;
     const { topology } = source;
     const view = source.recordAt(offset);
+    if (view === undefined && source.remote !== undefined) {
+      // It is fetched, fails once more, and is here then.
+      source.runAgain(offset, failures, topology.nowMs() + topology.retryDelays.firstMs);
+      topology.pumpSoon();
+      return;
+    }
     if (view === undefined || view === null) {
       source.gone(offset);
       return;

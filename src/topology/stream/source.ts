@@ -1,4 +1,4 @@
-// One source of a stream topology in one depot partition: which records run, which have failed and when they run again, who waits for them.
+// One source of a stream topology in one depot partition (of the own module, or a remote one): which records run, which have failed and when they run again, who waits for them.
 //   progress.next ≤ queuedEnd ≤ the partition's appended end
 // Records come straight from the append that stored them while the source keeps up; otherwise (held, paused, throttled, after recovery) they are read from
 // the depot once they are applied.
@@ -15,6 +15,7 @@ import { combineReturns } from "./ack-returns.ts";
 import { type ProgressState, SourceProgress, startState } from "./progress.ts";
 import { RecordBatch, type RecordView } from "./record-batch.ts";
 import { retryDelayMs, RetryQueue } from "./retry.ts";
+import type { RemotePartition } from "../remote/remote-sources.ts";
 import { SourceLetters } from "./source-letters.ts";
 import type { StreamTopology } from "./stream-topology.ts";
 import type { RecordTree } from "./trees.ts";
@@ -37,12 +38,17 @@ interface Retry {
   readonly failures: number;
 }
 
+/** What a source needs to know of its depot. */
+export type SourceDepot = Pick<DepotDefinition, "index" | "name" | "tickMs">;
+
 /** A tick depot stores nothing: its records are the one value null, numbered by the source itself. */
 const tickRecord = Uint8Array.of(0);
 
 export class SourcePartition {
   readonly trees = new Map<number, RecordTree>();
   readonly isTick: boolean;
+  /** Number of the depot partition. */
+  readonly partitionId: number;
   /** Durable progress: what the flush writes. */
   durable: ProgressState;
   progress: SourceProgress;
@@ -73,14 +79,18 @@ export class SourcePartition {
     readonly topology: StreamTopology,
     readonly compiled: CompiledSource,
     readonly definition: SourceDefinition,
-    readonly depot: DepotDefinition,
+    /** Index -1: not of this module. */
+    readonly depot: SourceDepot,
     readonly task: Task,
     /** Stable number of the source's name in the store. */
     readonly id: number,
     lettersId: number,
+    /** undefined: the partition of `task`. */
+    readonly remote?: RemotePartition,
   ) {
+    this.partitionId = remote?.partition ?? task.id;
     this.letters = new SourceLetters(this, lettersId);
-    this.key = topology.keyOf(definition, depot.name);
+    this.key = topology.keyOf(definition, remote?.identity ?? depot.name);
     this.isTick = depot.tickMs !== undefined;
     this.durable = startState(0);
     this.progress = new SourceProgress(this.durable);
@@ -97,6 +107,7 @@ export class SourcePartition {
     this.durable = state ?? startState(first);
     this.progress = new SourceProgress(this.durable);
     this.queuedEnd = this.durable.next;
+    this.remote?.log.seek(this.queuedEnd);
     const again = !this.isTick && this.definition.retry !== "none";
     this.letters.begin();
     for (const offset of [...this.durable.open].sort((a, b) => a - b)) {
@@ -119,22 +130,25 @@ export class SourcePartition {
     this.topology.pruneMarks(this.key, this.task.id, low);
   }
 
+  /** End of the records that can be read from `queuedEnd` on. */
+  get #readableEnd(): number {
+    return this.remote === undefined ? this.partition.endOffset : this.remote.log.readableTo(this.queuedEnd);
+  }
+
   get executing(): number {
     return this.trees.size + this.#retries.length;
   }
 
   /** Something may run that waits for its time or stands in the depot. */
   get wantsPump(): boolean {
-    return (
-      this.#retries.length > 0 || this.#heldUntilMs > 0 || (!this.isTick && this.partition.endOffset > this.queuedEnd)
-    );
+    return this.#retries.length > 0 || this.#heldUntilMs > 0 || (!this.isTick && this.#readableEnd > this.queuedEnd);
   }
 
   get behind(): boolean {
     return (
       !this.isTick &&
       this.#heldUntilMs === 0 &&
-      (this.partition.endOffset > this.queuedEnd || this.queuedEnd > this.progress.live.next)
+      (this.#readableEnd > this.queuedEnd || this.queuedEnd > this.progress.live.next)
     );
   }
 
@@ -200,8 +214,8 @@ export class SourcePartition {
   }
 
   #readOn(): void {
-    const partition = this.partition;
-    const end = Math.min(partition.endOffset, this.queuedEnd + this.topology.fetchMax);
+    const partition = this.remote?.log ?? this.partition;
+    const end = Math.min(this.#readableEnd, this.queuedEnd + this.topology.fetchMax);
     if (this.queuedEnd < partition.startOffset) this.#skipTo(partition.startOffset);
     if (
       end <= this.queuedEnd ||
@@ -223,6 +237,7 @@ export class SourcePartition {
     }
     const views = this.letters.before(found);
     this.queuedEnd = views[views.length - 1]!.offset + 1;
+    this.remote?.log.release(this.queuedEnd);
     // Below `high` they have run before: retryAllAfter.
     const again = views[0]!.offset < this.progress.live.high;
     this.topology.runnerOf(this.task).push(RecordBatch.read(this, views, 0, again));
@@ -241,11 +256,12 @@ export class SourcePartition {
     else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures, true));
   }
 
-  /** undefined: not applied yet. null: trimmed since. */
+  /** undefined: not applied yet, or on its way. null: trimmed since. */
   recordAt(offset: number): RecordView | undefined | null {
     if (this.isTick) return { offset, bytes: tickRecord, start: 0, end: 1 };
     const letter = this.letters.get(offset);
     if (letter !== undefined) return { offset, bytes: letter.record, start: 0, end: letter.record.length };
+    if (this.remote !== undefined) return this.remote.log.one(offset);
     const partition = this.partition;
     if (offset >= partition.endOffset) return undefined;
     if (offset < partition.startOffset) return null;
@@ -316,6 +332,7 @@ export class SourcePartition {
   /** It has succeeded, or will never run. */
   #closed(offset: number): void {
     this.progress.closed(offset);
+    this.remote?.log.forget(offset);
     this.letters.processed(offset);
   }
 

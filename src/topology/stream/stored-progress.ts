@@ -1,17 +1,22 @@
 // What the store keeps of a stream topology on one engine: progress of its sources, their dead letters, marks of open trees. Read at recovery, from the Kv and then
 // from the log; collected by the flush.
-import { RamaError } from "../../base/errors.ts";
-import { type ByteReader, ByteWriter } from "../../base/value-bytes.ts";
+import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 import type { ProgressOwner } from "../../task/topology-runtime.ts";
 import { readMarks } from "./applied-marks.ts";
 import type { StreamRunner } from "./batch.ts";
-import { applyDelta, decodeState, encodeState, type ProgressState } from "./progress.ts";
+import type { RemoteSources } from "../remote/remote-sources.ts";
+import { LoadedProgress } from "./loaded-progress.ts";
+import { encodeState } from "./progress.ts";
 import type { SourceLetters } from "./source-letters.ts";
 import type { SourcePartition } from "./source.ts";
 
+type LettersStep = (letters: SourceLetters) => void;
+
 export class StoredProgress implements ProgressOwner {
   /** Until the sources begin. */
-  readonly loaded = new Map<SourcePartition, ProgressState>();
+  readonly loaded: LoadedProgress;
+  /** Of remote sources that are not there yet: what their boxes have to be told, by box and partition. */
+  readonly #lettersLater = new Map<string, LettersStep[]>();
 
   constructor(
     readonly topology: string,
@@ -19,35 +24,44 @@ export class StoredProgress implements ProgressOwner {
     readonly id: number,
     readonly sources: readonly SourcePartition[],
     readonly runners: ReadonlyMap<number, StreamRunner>,
-  ) {}
-
-  #find(sourceId: number, task: number): SourcePartition | undefined {
-    return this.sources.find((source) => source.id === sourceId && source.task.id === task);
+    readonly remotes: Pick<RemoteSources, "has" | "hasLetters">,
+  ) {
+    this.loaded = new LoadedProgress(topology);
   }
 
-  #lettersOf(id: number, task: number): SourceLetters | undefined {
-    return this.sources.find((source) => source.letters.id === id && source.task.id === task)?.letters;
+  #find(sourceId: number, partition: number): SourcePartition | undefined {
+    return this.sources.find((source) => source.id === sourceId && source.partitionId === partition);
   }
 
-  loadProgress(sourceId: number, task: number, state: Uint8Array): void {
-    this.#lettersOf(sourceId, task)?.load(state);
-    const source = this.#find(sourceId, task);
-    if (source !== undefined) this.loaded.set(source, decodeState(state));
-  }
-
-  replayProgress(sourceId: number, task: number, reader: ByteReader, whole: boolean): void {
-    this.#lettersOf(sourceId, task)?.replay(reader);
-    const source = this.#find(sourceId, task);
-    if (source === undefined) return;
-    source.dirty = true;
-    if (whole) {
-      this.loaded.set(source, decodeState(reader.bytes.subarray(reader.pos, reader.end)));
-      return;
+  #letters(id: number, partition: number, step: LettersStep): void {
+    const found = this.sources.find((source) => source.letters.id === id && source.partitionId === partition);
+    if (found !== undefined) step(found.letters);
+    else if (this.remotes.hasLetters(id)) {
+      const key = `${id}/${partition}`;
+      this.#lettersLater.set(key, [...(this.#lettersLater.get(key) ?? []), step]);
     }
-    const state = this.loaded.get(source);
-    if (state === undefined)
-      throw new RamaError("STORE_CORRUPT", `progress of ${this.topology} on task ${task} has no beginning`);
-    applyDelta(state, reader);
+  }
+
+  /** A remote source has come, and has not begun. */
+  entered(source: SourcePartition): void {
+    const key = `${source.letters.id}/${source.partitionId}`;
+    for (const step of this.#lettersLater.get(key) ?? []) step(source.letters);
+    this.#lettersLater.delete(key);
+  }
+
+  loadProgress(sourceId: number, partition: number, state: Uint8Array): void {
+    this.#letters(sourceId, partition, (letters) => letters.load(state));
+    if (this.#find(sourceId, partition) !== undefined || this.remotes.has(sourceId))
+      this.loaded.load(sourceId, partition, state);
+  }
+
+  replayProgress(sourceId: number, partition: number, reader: ByteReader, whole: boolean): void {
+    const { pos } = reader;
+    this.#letters(sourceId, partition, (letters) => letters.replay(new ByteReader(reader.bytes, pos, reader.end)));
+    const source = this.#find(sourceId, partition);
+    if (source === undefined && !this.remotes.has(sourceId)) return;
+    if (source !== undefined) source.dirty = true;
+    this.loaded.replay(sourceId, partition, reader, whole);
   }
 
   collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
@@ -58,7 +72,7 @@ export class StoredProgress implements ProgressOwner {
       if (letters.dirty) changed.push(letters.takeState());
       if (!source.dirty) continue;
       source.dirty = false;
-      changed.push({ sourceId: source.id, task: source.task.id, state: encodeState(source.durable) });
+      changed.push({ sourceId: source.id, task: source.partitionId, state: encodeState(source.durable) });
     }
     return changed;
   }

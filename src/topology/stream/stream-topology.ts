@@ -20,7 +20,9 @@ import type { Task } from "../../task/task.ts";
 import type { AppendedRecords, RuntimeHost, TopologyRuntime } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import { changeLetters, failuresOf, lettersOf, warnOfFullBox } from "../letter-status.ts";
+import { Periods } from "../periods.ts";
 import { startOffsetOf } from "../start-offset.ts";
+import { type RemoteOwner, type RemotePartition, RemoteSources } from "../remote/remote-sources.ts";
 import { StreamRunner } from "./batch.ts";
 import { StreamLater } from "./later.ts";
 import { sourceKey } from "./applied-marks.ts";
@@ -36,7 +38,7 @@ const sweepMs = 1000;
 /** A tick is left out while so many of the same source run: user code slower than its period. */
 const ticksMax = 100;
 
-export class StreamTopology implements TopologyRuntime, TreeOwner {
+export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
   readonly topology: CompiledTopology;
   readonly progress: StoredProgress;
   readonly subscribed: ReadonlySet<number>;
@@ -61,6 +63,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
   /** By depot, then task. */
   readonly #sourcesOf = new Map<number, Map<number, SourcePartition[]>>();
   readonly #sourcesByTask = new Map<number, SourcePartition[]>();
+  readonly #remotes: RemoteSources;
   readonly #trees = new Map<number, RecordTree>();
   #nextTree: number;
   #executingMax = 20000;
@@ -69,14 +72,16 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
   #closed = false;
   #pumpTimer: Timer | undefined = undefined;
   #pumpAtMs = Number.POSITIVE_INFINITY;
-  readonly #timers = new Set<Timer>();
+  readonly #periods: Periods;
 
   constructor(host: RuntimeHost, topology: CompiledTopology) {
     this.#host = host;
     this.topology = topology;
     this.id = host.nameId(`topology ${topology.name}`);
     this.events = host.context.events;
-    this.progress = new StoredProgress(topology.name, this.id, this.#sources, this.#runners);
+    this.#remotes = new RemoteSources(host, topology, this);
+    this.progress = new StoredProgress(topology.name, this.id, this.#sources, this.#runners, this.#remotes);
+    this.#periods = new Periods(host.env);
     this.later = new StreamLater(host, topology, (task) => this.runnerOf(task));
     // Numbers of an earlier life of the engine must not be taken for ours.
     this.#nextTree = Math.floor(host.env.random() * 2 ** 40) * 2 ** 12;
@@ -115,12 +120,40 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
         const partitioned = depot.tickMs === undefined ? task.depots[index] !== undefined : task.id === 0;
         if (!partitioned) continue;
         const source = new SourcePartition(this, compiled, definition, depot, task, id, lettersId);
-        this.#sources.push(source);
+        this.#enter(source);
         this.#depots.set(source.key, index);
         byTask.set(task.id, [...(byTask.get(task.id) ?? []), source]);
-        this.#sourcesByTask.set(task.id, [...(this.#sourcesByTask.get(task.id) ?? []), source]);
       }
     }
+  }
+
+  #enter(source: SourcePartition): void {
+    const { id } = source.task;
+    this.#sources.push(source);
+    this.#sourcesByTask.set(id, [...(this.#sourcesByTask.get(id) ?? []), source]);
+  }
+
+  // ---- depots of others
+
+  partitionsKnown(sourceId: number): number[] {
+    return this.progress.loaded.partitions(sourceId);
+  }
+
+  addRemote(remote: RemotePartition, first: number | undefined): void {
+    const { compiled, definition, name, task, id, lettersId } = remote;
+    const source = new SourcePartition(this, compiled, definition, { index: -1, name }, task, id, lettersId, remote);
+    this.#enter(source);
+    this.progress.entered(source);
+    this.#begin(source, first ?? 0);
+    this.pumpSoon();
+  }
+
+  remoteGrown(): void {
+    this.pumpSoon();
+  }
+
+  begun(): Promise<void> {
+    return this.#remotes.begun();
   }
 
   #readOptions(): void {
@@ -148,16 +181,12 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
   // ---- life
 
   start(): void {
-    for (const source of this.#sources) {
-      const state = this.progress.loaded.get(source);
-      source.begin(state, state === undefined ? this.#firstOffset(source) : 0);
-      if (source.fresh) this.runnerOf(source.task).progressed(source, true);
-    }
-    this.progress.loaded.clear();
+    for (const source of this.#sources) this.#begin(source, undefined);
+    this.#remotes.start();
     this.pumpSoon();
-    this.#every(sweepMs, () => this.#sweep());
+    this.#periods.every(sweepMs, () => this.#sweep());
     const checkpointMs = this.#host.options.number("topology.stream.periodic.checkpoint.seconds") * 1000;
-    this.#every(checkpointMs, () => {
+    this.#periods.every(checkpointMs, () => {
       for (const [id, runner] of this.#runners) {
         const group = this.#host.groups.find((each) => each.id === id)!;
         if (!group.hasLazyChanges) continue;
@@ -167,7 +196,15 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
     });
     if (this.#host.manualTicks) return;
     for (const source of this.#sources)
-      if (source.isTick) this.#every(source.depot.tickMs!, () => this.#tickSource(source));
+      if (source.isTick) this.#periods.every(source.depot.tickMs!, () => this.#tickSource(source));
+  }
+
+  #begin(source: SourcePartition, first: number | undefined): void {
+    const state = this.progress.loaded.take(source.id, source.partitionId);
+    source.begin(state, state === undefined ? (first ?? this.#firstOffset(source)) : 0);
+    // What the log alone knew has to reach the Kv.
+    if (source.remote !== undefined && state !== undefined) source.dirty = true;
+    if (source.fresh) this.runnerOf(source.task).progressed(source, true);
   }
 
   #firstOffset(source: SourcePartition): number {
@@ -175,24 +212,11 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
     return startOffsetOf(source.definition.startFrom, source.partition, this.#host.env.now());
   }
 
-  #every(ms: number, fn: () => void): void {
-    const { env } = this.#host;
-    const again = () => {
-      const timer = env.setTimer(ms, () => {
-        this.#timers.delete(timer);
-        if (this.#closed) return;
-        fn();
-        again();
-      });
-      this.#timers.add(timer);
-    };
-    again();
-  }
-
   close(): void {
     this.#closed = true;
+    this.#remotes.close();
     this.#pumpTimer?.cancel();
-    for (const timer of this.#timers) timer.cancel();
+    this.#periods.close();
   }
 
   abort(): void {
@@ -219,8 +243,9 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
       processed += processedCount(source.progress.live);
       executing += source.executing;
     }
-    const { failures, lastError, paused } = this;
+    const { failures, paused } = this;
     const { name } = this.topology;
+    const lastError = this.#remotes.trouble ?? this.lastError;
     const { blocked, deadLetters } = failuresOf(this.#sources);
     return { name, kind: "stream", paused, processed, executing, failures, lastError, blocked, deadLetters };
   }
@@ -362,7 +387,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner {
     this.#host.env.log.warn("a record failed", {
       topology: name,
       depot: source.depot.name,
-      task: source.task.id,
+      task: source.partitionId,
       offset,
       error: error.message,
     });

@@ -1,0 +1,74 @@
+// Fetches of other modules' topologies that are ahead of their depot partition: each is answered when the partition has grown, or when its time is up.
+import type { Env, Timer } from "../base/env.ts";
+import type { RamaError } from "../base/errors.ts";
+import type { DepotPartition } from "../depot/partition.ts";
+import type { EngineFetch } from "./engine-api.ts";
+
+interface Waiting {
+  readonly fetch: EngineFetch;
+  readonly timer: Timer;
+}
+
+export class DepotFetches {
+  readonly #env: Env;
+  readonly #waiting = new Map<DepotPartition, Set<Waiting>>();
+
+  constructor(env: Env) {
+    this.#env = env;
+  }
+
+  /** Answers at once what can be. Otherwise returns what drops the fetch without an answer. OFFSET_OUT_OF_RANGE. */
+  add(partition: DepotPartition, fetch: EngineFetch): (() => void) | undefined {
+    if (Math.max(fetch.from, partition.startOffset) !== partition.endOffset || fetch.waitMs === 0) {
+      answer(partition, fetch);
+      return undefined;
+    }
+    const waiting: Waiting = {
+      fetch,
+      timer: this.#env.setTimer(fetch.waitMs, () => {
+        this.#remove(partition, waiting);
+        answer(partition, fetch);
+      }),
+    };
+    const others = this.#waiting.get(partition);
+    if (others === undefined) this.#waiting.set(partition, new Set([waiting]));
+    else others.add(waiting);
+    return () => this.#remove(partition, waiting);
+  }
+
+  /** Partitions may have grown. */
+  applied(): void {
+    for (const [partition, fetches] of this.#waiting) {
+      for (const waiting of fetches) {
+        if (partition.endOffset <= waiting.fetch.from) continue;
+        this.#remove(partition, waiting);
+        answer(partition, waiting.fetch);
+      }
+    }
+  }
+
+  reject(error: RamaError): void {
+    for (const [partition, fetches] of this.#waiting) {
+      for (const waiting of fetches) {
+        this.#remove(partition, waiting);
+        waiting.fetch.reply(error, null);
+      }
+    }
+  }
+
+  #remove(partition: DepotPartition, waiting: Waiting): void {
+    waiting.timer.cancel();
+    const fetches = this.#waiting.get(partition);
+    fetches?.delete(waiting);
+    if (fetches?.size === 0) this.#waiting.delete(partition);
+  }
+}
+
+function answer(partition: DepotPartition, { from, to, bytes, reply }: EngineFetch): void {
+  const { startOffset, endOffset } = partition;
+  const first = Math.max(from, startOffset);
+  const end = Math.max(first, Math.min(to, endOffset));
+  const records = partition.read(first, end, bytes);
+  const last = records.at(-1);
+  reply(null, { startOffset, nextOffset: last === undefined ? end : last.offset + 1, records });
+}
