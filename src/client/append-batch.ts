@@ -28,6 +28,8 @@ export class AppendBatch {
   deadline: number;
   /** -1 until it is sent for the first time. */
   sequence = -1;
+  /** It was sent and the connection broke before the answer: it may be stored, whatever a later sending is answered. */
+  isInDoubt = false;
   /** Request on the present connection; 0 when it is not in flight. */
   request = 0;
 

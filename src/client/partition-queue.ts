@@ -175,13 +175,14 @@ export class PartitionQueue {
   failed(batch: AppendBatch, error: RamaError): void {
     if (batch.request === 0) return;
     if (isRouteTrouble(error) && !this.#options.context.closed) {
-      this.#takeBack();
+      this.#takeBack(error.code === "CONNECTION_LOST" ? undefined : batch);
       this.#recover(error);
       return;
     }
     if (!this.#leave(batch)) return;
     if (this.#waiting.length > 0) this.#schedule();
-    const unknown = error.code === "TIMEOUT" || isRouteTrouble(error);
+    const unknown =
+      error.code === "TIMEOUT" || isRouteTrouble(error) || (batch.isInDoubt && error.facts["stored"] !== true);
     batch.fail(unknown ? this.#unknown(error.message, error) : error);
   }
 
@@ -193,8 +194,12 @@ export class PartitionQueue {
     return true;
   }
 
-  #takeBack(): void {
-    for (const batch of this.#inFlight) batch.request = 0;
+  /** `refused` was answered: of the others nobody knows. */
+  #takeBack(refused: AppendBatch | undefined): void {
+    for (const batch of this.#inFlight) {
+      batch.request = 0;
+      if (batch !== refused) batch.isInDoubt = true;
+    }
     this.#waiting.unshift(...this.#inFlight.splice(0));
   }
 

@@ -30,13 +30,27 @@ export class EngineAppends {
   }
 
   append(append: EngineAppend): void {
-    const error = this.#core.failed ?? this.#core.refusal ?? this.#appendError(append.depot, append.task);
+    let error = this.#core.failed ?? this.#appendError(append.depot, append.task);
+    // What was stored before, and is sent again because its answer was lost, is not refused.
+    if (error === null && this.#core.refusal !== null && !this.#isStored(append)) error = this.#core.refusal;
     if (error !== null) {
       append.reply(error, -1, null, null);
       return;
     }
     this.#core.loop.push(clientJobs, { run: () => this.#take(append) }, 1);
     if (append.level === "none") append.reply(null, -1, null, null);
+  }
+
+  #isStored({ depot, task, token }: EngineAppend): boolean {
+    if (token === null) return false;
+    try {
+      const { dedupe } = this.#core.tasks[task]!.depots[depot]!;
+      return dedupe.find(token.client, token.seq, this.#core.options.env.now()) !== undefined;
+    } catch (error) {
+      // APPEND_OUTCOME_UNKNOWN: the same is said when it is taken.
+      if (!(error instanceof RamaError)) throw error;
+      return true;
+    }
   }
 
   #appendError(depot: number, task: number): RamaError | null {

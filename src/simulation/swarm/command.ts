@@ -17,6 +17,8 @@ interface Arguments {
   chaosMs: number;
   log: boolean;
   shrink: boolean;
+  /** Ends at the first failure. */
+  untilFailure: boolean;
 }
 
 export async function simulate(args: readonly string[], print: (line: string) => void): Promise<number> {
@@ -38,11 +40,13 @@ function parse(args: readonly string[]): Arguments | undefined {
     chaosMs: 20_000,
     log: false,
     shrink: true,
+    untilFailure: false,
   };
   for (let i = 0; i < args.length; i++) {
     const name = args[i]!;
     if (name === "--log") wanted.log = true;
     else if (name === "--no-shrink") wanted.shrink = false;
+    else if (name === "--until-failure") wanted.untilFailure = true;
     else {
       const value = Number(args[++i]);
       if (!Number.isFinite(value)) return undefined;
@@ -82,7 +86,9 @@ class Swarm {
       this.#print(JSON.stringify(result, null, 1));
       return result.problem === undefined ? 0 : 1;
     }
-    const isEnough = () => (hours > 0 ? clock.monotonicMs() - beganMs > hours * 3_600_000 : this.#runs >= seeds);
+    const isEnough = () =>
+      (this.#wanted.untilFailure && this.#failed > 0) ||
+      (hours > 0 ? clock.monotonicMs() - beganMs > hours * 3_600_000 : this.#runs >= seeds);
     for (let i = 0; !isEnough(); i++) await this.#one(from + i, i % 10 === 0);
     this.#report(clock.monotonicMs() - beganMs);
     return this.#failed === 0 ? 0 : 1;

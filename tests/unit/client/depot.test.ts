@@ -60,6 +60,20 @@ describe("batching and order", () => {
 });
 
 describe("how an append ends", () => {
+  test("a refusal of what had been sent before and was not answered is no refusal: it may be stored", async () => {
+    const { cluster, depot } = await started();
+    const global = depot("*global");
+    await global.append("first");
+    let sent = 0;
+    cluster.onAppend = (_append, _records, reply) => {
+      if (++sent === 1) void cluster.restart();
+      else reply(new RamaError("DISK_FULL", "the disk is nearly full"), -1, null, null);
+      return true;
+    };
+    expect(await codeOf(global.append("in doubt"))).toBe("APPEND_OUTCOME_UNKNOWN");
+    expect(await codeOf(global.append("sent once"))).toBe("DISK_FULL");
+  });
+
   test("ack level none resolves before the engine has answered", async () => {
     const { cluster, depot } = await started();
     const global = depot("*global");
