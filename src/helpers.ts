@@ -1,4 +1,5 @@
 // `rama/helpers`: the helper library. Re-exports only.
+export { DirectoryDepot, type DirectoryDepotOptions } from "./library/directory-depot.ts";
 export { extractFields, getFieldByName } from "./library/fields.ts";
 export { KeyToFixedItemsPStateGroup } from "./library/key-to-fixed-items.ts";
 export { KeyToLinkedEntitySetPStateGroup } from "./library/key-to-linked-entity-set.ts";

@@ -93,6 +93,7 @@ export { Path } from "./paths/path.ts";
 export { SortedRangeFromOptions, SortedRangeOptions, SortedRangeToOptions } from "./paths/range-options.ts";
 export { AckLevel } from "./protocol/ack-level.ts";
 // task globals
+export type { ExternalDepot, ExternalRecord } from "./task/external-depot.ts";
 export { TaskThreadManagedResource, WorkerManagedResource } from "./task/managed-resources.ts";
 export type {
   LogThrottler,

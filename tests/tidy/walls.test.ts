@@ -38,7 +38,7 @@ test("clock, timers and randomness come from Env alone", () => {
 
 test("only the roles and the named files touch Bun and node I/O", () => {
   const allowed =
-    /^src\/(roles|cli\/print|main|start|engine-main|doors)|^src\/(base\/env-system|storage\/disk-bun|storage\/kv-level|net\/transport-tcp|net\/processes-bun|client\/config-file)\.ts$/;
+    /^src\/(roles|cli\/print|main|start|engine-main|doors)|^src\/(base\/env-system|storage\/disk-bun|storage\/kv-level|net\/transport-tcp|net\/processes-bun|client\/config-file|library\/directory-depot)\.ts$/;
   const io = new Set([
     "node:fs",
     "node:fs/promises",

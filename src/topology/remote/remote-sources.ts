@@ -99,26 +99,20 @@ export class RemoteSources {
     return this.#sources.some(({ lettersId }) => lettersId === boxId);
   }
 
-  get none(): boolean {
-    return this.#sources.length === 0;
-  }
-
   /** What cannot be read at present, and why. */
   get trouble(): string | null {
     for (const trouble of this.#troubles.values()) return trouble;
     return null;
   }
 
-  /** In a turn, after recovery. */
+  /** In a turn, after recovery. NOT_ALLOWED_HERE: a source's task global is no ExternalDepot. */
   start(): void {
     const { env } = this.#host;
+    for (const { definition, name } of this.#sources)
+      if (definition.depot.kind === "external") this.#external(name, this.#host.groups[0]!.tasks[0]!);
     const firsts = this.#sources.map((source) => {
       const known = this.#owner.partitionsKnown(source.id);
-      try {
-        for (const partition of known) this.#add(source, partition, undefined);
-      } catch (error) {
-        this.#troubled(source.name, `${source.name} cannot be read: ${messageOf(error)}`);
-      }
+      for (const partition of known) this.#add(source, partition, undefined);
       return new Promise<void>((resolve) => {
         env.spawn(`partitions of ${source.name}`, () => this.#follow(source, known, resolve));
       });
@@ -181,7 +175,7 @@ export class RemoteSources {
     const object = task.globals[index];
     const missing = missingMethods(object);
     if (missing.length === 0) return object as ExternalDepot;
-    const message = `${name} is a source, but no ExternalDepot: it lacks ${missing.join(", ")}`;
+    const message = `${name} is a source of ${this.#topology.name}, but no ExternalDepot: it lacks ${missing.join(", ")}`;
     throw new RamaError("NOT_ALLOWED_HERE", message, { object: name });
   }
 
