@@ -5,9 +5,11 @@ import type { Metastore, MetastoreOp } from "../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../metastore/tree.ts";
 import type {
   InstanceRecord,
+  ModulePauses,
   ModuleRecord,
   OperationLogEntry,
   SupervisorRecord,
+  TopologyPause,
   WorkerReport,
   WorkerTask,
 } from "../protocol/cluster-records.ts";
@@ -19,6 +21,9 @@ export interface Versioned<T> {
 }
 
 const operationsKept = 200;
+
+/** Someone else was faster. */
+const racing: ReadonlySet<string> = new Set(["METASTORE_CONFLICT", "METASTORE_NODE_EXISTS", "METASTORE_NO_NODE"]);
 
 export class ClusterStore {
   readonly #metastore: Metastore;
@@ -51,6 +56,30 @@ export class ClusterStore {
       `there is no module named ${name}; deployed: ${names.join(", ") || "none"}`,
       { module: name },
     );
+  }
+
+  async pauses(module: string): Promise<ModulePauses> {
+    const node = await this.#metastore.get(tree.pauses(module));
+    return node === undefined ? {} : fromNode<ModulePauses>(node.data);
+  }
+
+  /** Over restarts and updates; `undefined` resumes. False: it was so already. Repeatable. */
+  async setPause(module: string, topology: string, pause: TopologyPause | undefined): Promise<boolean> {
+    const path = tree.pauses(module);
+    for (;;) {
+      const node = await this.#metastore.get(path);
+      const { [topology]: before, ...others } = node === undefined ? {} : fromNode<ModulePauses>(node.data);
+      if ((before === undefined) === (pause === undefined)) return false;
+      const data = toNode(pause === undefined ? others : { ...others, [topology]: pause });
+      try {
+        if (node === undefined) await this.#metastore.create(path, data);
+        else await this.#metastore.set(path, data, node.version);
+        return true;
+      } catch (error) {
+        const isRace = error instanceof RamaError && racing.has(error.code);
+        if (!isRace) throw error;
+      }
+    }
   }
 
   async supervisors(): Promise<SupervisorRecord[]> {
@@ -177,6 +206,7 @@ export class ClusterStore {
   /** The last step of a destroy. Repeatable. */
   async removeModule(record: ModuleRecord): Promise<void> {
     for (const instance of record.instances) await this.forgetInstance(instance);
+    await this.#metastore.remove(tree.pauses(record.name));
     await this.#metastore.remove(tree.module(record.name));
   }
 

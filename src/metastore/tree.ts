@@ -4,6 +4,7 @@
 //   /conductor                                ephemeral: ConductorRecord
 //   /supervisors/<supervisorId>               ephemeral: SupervisorRecord
 //   /modules/<module>                         ModuleRecord: state machine, instances, placement, options (protocol/cluster-records.ts)
+//   /pauses/<module>                          ModulePauses: topologies that are paused, over restarts and updates
 //   /manifests/<instanceId>                   what the module declares (protocol/routes.ts); written once
 //   /assignments/<supervisorId>/<workerId>    WorkerTask: what that supervisor shall run
 //   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it
@@ -22,6 +23,7 @@ export const tree = {
   modules: "/modules",
   module: (name: string) => `/modules/${enc(name)}`,
   moduleName: (node: string) => decodeURIComponent(node),
+  pauses: (name: string) => `/pauses/${enc(name)}`,
   manifest: (instanceId: string) => `/manifests/${enc(instanceId)}`,
   assignments: (supervisorId: string) => `/assignments/${enc(supervisorId)}`,
   assignment: (supervisorId: string, workerId: string) => `/assignments/${enc(supervisorId)}/${enc(workerId)}`,

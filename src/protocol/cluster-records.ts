@@ -86,6 +86,16 @@ export interface OptionSetting {
   readonly value: unknown;
 }
 
+export interface TopologyPause {
+  readonly reason: string;
+  /** Its user code did not return: nothing of it runs, what other engines have sent included. */
+  readonly stuck: boolean;
+  readonly sinceMs: number;
+}
+
+/** By topology. */
+export type ModulePauses = Readonly<Record<string, TopologyPause>>;
+
 /** What a supervisor is told to run. The bundle is fetched from the conductor by its hash. */
 export interface WorkerTask {
   readonly workerId: string;

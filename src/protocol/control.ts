@@ -23,6 +23,10 @@ export interface SetWorkerOptions {
 export interface PauseTopology {
   readonly topology: string;
   readonly paused: boolean;
+  /** Of a pause: why. */
+  readonly reason?: string;
+  /** Its user code did not return. */
+  readonly stuck?: boolean;
 }
 
 /** DEAD_LETTERS. What is left out of `choice` does not matter. */

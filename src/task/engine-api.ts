@@ -48,6 +48,8 @@ export interface EngineOptions {
   readonly deletedObjects?: readonly string[];
   /** Topologies that do not start, and whose events from other engines are dropped: their user code did not return. */
   readonly quarantined?: readonly string[];
+  /** Topologies that begin paused. */
+  readonly paused?: readonly string[];
   /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */
   readonly stuckNote?: SharedArrayBuffer;
   /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */

@@ -177,6 +177,8 @@ export class Engine implements EventReceiver {
     await this.#store.names.save();
     this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
+    for (const runtime of this.#core.runtimes)
+      if (this.#options.paused?.includes(runtime.topology.name)) runtime.pause();
     for (const runtime of this.#core.runtimes) runtime.start();
     this.#migrations.begin();
     this.#core.loop.wake();

@@ -67,6 +67,8 @@ export class ModuleInstance {
   readonly #workers: readonly MemoryWorker[];
   readonly #groups: GroupAddress[];
   #version: number;
+  /** Topologies, over updates. */
+  readonly #paused: Set<string>;
 
   constructor(options: ModuleInstanceOptions) {
     this.#options = options;
@@ -78,6 +80,7 @@ export class ModuleInstance {
       numThreads: launch.threads,
       numWorkers: launch.workers,
     };
+    this.#paused = new Set(options.after === undefined ? [] : options.after.#paused);
     this.#version = 1 + (options.after?.routes.version ?? 0);
     this.#workers = Array.from({ length: launch.workers }, (_, worker) => {
       const before = options.after === undefined ? undefined : options.after.#workers[worker];
@@ -169,10 +172,12 @@ export class ModuleInstance {
   }
 
   pause(topology: string): void {
+    this.#paused.add(topology);
     for (const { engine } of this.#workers) engine?.engine.pauseTopology(topology);
   }
 
   resume(topology: string): void {
+    this.#paused.delete(topology);
     for (const { engine } of this.#workers) engine?.engine.resumeTopology(topology);
   }
 
@@ -215,6 +220,7 @@ export class ModuleInstance {
       groups: worker.groups,
       options: new DynamicOptions(module.definition.launchOptions, [inProcessSleep]),
       instanceTag: worker.host,
+      paused: [...this.#paused],
       release,
       recordBytesMax: config.get("limit.record.bytes"),
       answerBytesMax: config.get("limit.answer.bytes"),

@@ -1,7 +1,7 @@
 // Conductor and supervisor over the memory platform, with played worker processes: launches, failures, restarts and destroys, and what survives a killed role.
 import { afterEach, expect, test } from "bun:test";
 import { encodeControl, decodeControl } from "../../src/base/codec.ts";
-import type { RamaError } from "../../src/base/errors.ts";
+import { RamaError } from "../../src/base/errors.ts";
 import { configOf } from "../../src/config/rama-yaml.ts";
 import { CONTRACT_VERSION } from "../../src/module/contract.ts";
 import { conductorApp } from "../../src/http/conductor-app.ts";
@@ -19,11 +19,14 @@ import {
   type UpdateRequest,
 } from "../../src/protocol/conductor.ts";
 import type { ModuleRoutes } from "../../src/protocol/routes.ts";
-import { GET_ROUTES } from "../../src/protocol/table.ts";
+import type { PauseTopology } from "../../src/protocol/control.ts";
+import { GET_ROUTES, PAUSE_TOPOLOGY } from "../../src/protocol/table.ts";
+import { type ControlHandler, listenForCalls } from "../../src/roles/control-calls.ts";
 import { sha256 } from "../../src/roles/conductor/bundles.ts";
 import { Conductor } from "../../src/roles/conductor/conductor.ts";
 import { Supervisor } from "../../src/roles/supervisor/supervisor.ts";
 import { WorkerFiles } from "../../src/roles/supervisor/worker-files.ts";
+import { StuckRecords } from "../../src/roles/worker/stuck-records.ts";
 import type { WorkerAssignment } from "../../src/roles/worker/assignment.ts";
 import { type MemoryPlatform, MemoryWorld } from "../../src/testing/platform-memory.ts";
 
@@ -326,6 +329,69 @@ test("an update hands the data over, keeps config overrides and options, and for
   expect(reset.module.instances[0]!.configOverrides).toEqual({ "limit.frame.bytes": 3000000 });
   await call(DESTROY, { moduleName: "M" });
   expect(c.platform.disk.list("/local/supervisor/data")).toEqual([]);
+});
+
+/** The hello port of played workers: what they are told. */
+async function pausesTold({ env, transport }: MemoryPlatform): Promise<PauseTopology[]> {
+  const told: PauseTopology[] = [];
+  const handler: ControlHandler = (body) => {
+    if (body["topology"] === "none") throw new RamaError("UNKNOWN_OBJECT", "no such topology");
+    told.push(body as unknown as PauseTopology);
+    return {};
+  };
+  const address = { host: "localhost", port: 4000 };
+  const listener = await listenForCalls(env, transport, address, new Map([[PAUSE_TOPOLOGY, handler]]));
+  cleanups.push(() => listener.close());
+  return told;
+}
+
+test("a pause reaches the workers that run, those that are started later, and the next version of the module", async () => {
+  const c = await cluster();
+  const { workers } = c;
+  const { call } = await launched(c);
+  const told = await pausesTold(c.platform);
+  await call(LAUNCH, launchRequest("M", { objects }));
+  await call(PAUSE_TOPOLOGY, { moduleName: "M", topology: "work", paused: true });
+  expect(told[0]).toEqual({ topology: "work", paused: true });
+  const unknown = call(PAUSE_TOPOLOGY, { moduleName: "M", topology: "none", paused: true });
+  expect(await unknown.catch((error: RamaError) => error.code)).toBe("UNKNOWN_OBJECT");
+  const [first] = workers.running.keys();
+  workers.running.delete(first!);
+  await until(async () => workers.running.size === 1 || undefined);
+  const latest = () => [...workers.running.values()].at(-1)!;
+  expect(latest().pauses).toMatchObject({ work: { reason: "by pauseTopology", stuck: false } });
+  await call<LaunchAnswer>(UPDATE, updateRequest("M"));
+  expect(latest().pauses).toMatchObject({ work: { reason: "by pauseTopology", stuck: false } });
+  await call(PAUSE_TOPOLOGY, { moduleName: "M", topology: "work", paused: false });
+  expect(told.at(-1)).toEqual({ topology: "work", paused: false });
+  const { log } = await call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "M" });
+  expect(log.map(({ text }) => text)).toContain("work is paused");
+  expect(log.map(({ text }) => text)).toContain("work is resumed");
+  for (const pid of workers.running.keys()) workers.running.delete(pid);
+  await until(async () => workers.running.size === 1 || undefined);
+  expect(latest().pauses).toEqual({});
+});
+
+test("a worker whose user code hung for the third time pauses the topology in all workers of the module", async () => {
+  const c = await cluster();
+  const { workers, platform } = c;
+  const { call } = await launched(c);
+  const told = await pausesTold(platform);
+  await call(LAUNCH, launchRequest("M", { workers: 2 }));
+  const [pid, { workerDir }] = [...workers.running.entries()][0]!;
+  const stuck = new StuckRecords(platform.disk, workerDir);
+  for (let i = 0; i < 3; i++)
+    stuck.note({ topology: "work", line: "app.ts:7", depot: "*events", partition: 1, offset: 5 });
+  workers.running.delete(pid);
+  const reason = "work at app.ts:7: *events partition 1 offset 5 did not return, 3 times";
+  await until(async () => told.length > 0 || undefined);
+  expect(told[0]).toEqual({ topology: "work", paused: true, reason, stuck: true });
+  await until(async () => workers.running.size === 2 || undefined);
+  expect([...workers.running.values()].at(-1)!.pauses).toMatchObject({ work: { reason, stuck: true } });
+  await call(PAUSE_TOPOLOGY, { moduleName: "M", topology: "work", paused: false });
+  for (const each of [...workers.running.keys()]) workers.running.delete(each);
+  await until(async () => workers.running.size === 2 || undefined);
+  for (const { pauses } of workers.running.values()) expect(pauses).toEqual({});
 });
 
 test("an update whose workers cannot start is rolled back and leaves nothing behind", async () => {

@@ -365,6 +365,19 @@ test("pause and resume", async () => {
   expect(await seenOf(module)()).toEqual(["a", "b"]);
 });
 
+test("a paused topology stays paused over an update, until it is resumed", async () => {
+  await using ipc = await InProcessCluster.create();
+  const version = failingModule(undefined, new Map());
+  const module = await ipc.launchModule(version, launch);
+  await module.pause("payments");
+  await module.update(version);
+  await module.depot("*payments").append("a", AckLevel.APPEND_ACK);
+  expect(await seenOf(module)()).toEqual([]);
+  await module.resume("payments");
+  await module.waitForProcessed("payments", 1);
+  expect(await seenOf(module)()).toEqual(["a"]);
+});
+
 test("a loop that walks over tasks", async () => {
   await using ipc = await InProcessCluster.create();
   const module = await ipc.launchModule(

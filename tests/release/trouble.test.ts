@@ -86,6 +86,17 @@ test("user code that never returns ends its worker with the record's place, and 
   const resumed = await cluster.rama("resumeTopology", "TroubleModule", "work");
   expect(resumed).toMatchObject({ code: 0, out: "work of TroubleModule is resumed\n" });
   await until("the next attempt", async () => (await status(cluster)).workers[0]!.starts > 4);
+
+  // It hangs three times more, stays paused over an update that mends the code, and goes on when it is resumed.
+  await until("the next pause", isPaused);
+  writeFileSync(join(home, "trouble.ts"), userModule.replace('event.kind === "endless"', "false"));
+  const updated = await cluster.rama("deploy", "--action", "update", "--jar", "trouble.ts");
+  expect(updated).toMatchObject({ code: 0, err: "" });
+  expect((await cluster.rama("moduleStatus", "TroubleModule")).out).toContain("did not return, 3 times");
+  expect(await isPaused()).toBe(true);
+  expect((await cluster.rama("resumeTopology", "TroubleModule", "work")).code).toBe(0);
+  const seen = manager.clusterPState("TroubleModule", "$$seen");
+  await until("all records", async () => (await seen.selectOne<number>(Path.key("a"))) === 3);
   await manager.close();
 }, 180_000);
 

@@ -277,13 +277,25 @@ async function deadLetters(
   return deadLettersOfWorkers(platform, workers, { action, choice });
 }
 
+/** Of all workers of the module, over their restarts and over updates. A module none of whose workers runs is paused when they do. */
 async function pauseTopology(platform: Platform, store: ClusterStore, body: Record<string, unknown>): Promise<object> {
   const { value: module } = await store.requireModule(field(body, "moduleName", "string") as string);
-  const pause = {
-    topology: field(body, "topology", "string") as string,
-    paused: field(body, "paused", "boolean") as boolean,
-  };
-  for (const { id } of module.instances) await pauseAtWorkers(platform, [...(await store.workers(id)).values()], pause);
+  const topology = field(body, "topology", "string") as string;
+  const paused = field(body, "paused", "boolean") as boolean;
+  let told = 0;
+  for (const { id } of module.instances)
+    told += await pauseAtWorkers(platform, [...(await store.workers(id)).values()], { topology, paused });
+  // Nobody could say whether there is such a topology.
+  if (told === 0 && (await store.pauses(module.name))[topology] === undefined) {
+    const message = `no worker of ${module.name} answers; ${topology} is not ${paused ? "paused" : "resumed"}: try again`;
+    throw new RamaError("MODULE_NOT_RUNNING", message, { module: module.name });
+  }
+  const atMs = platform.env.now();
+  const pause = paused ? { reason: "by pauseTopology", stuck: false, sinceMs: atMs } : undefined;
+  if (await store.setPause(module.name, topology, pause)) {
+    const operation = paused ? "pauseTopology" : "resumeTopology";
+    await store.log({ atMs, module: module.name, operation, text: `${topology} is ${paused ? "paused" : "resumed"}` });
+  }
   return {};
 }
 

@@ -6,7 +6,7 @@ import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { WorkerReport } from "../../protocol/cluster-records.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
-import type { DeadLetterRow, DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
+import type { DeadLetterRow, DeadLettersAnswer, DeadLettersCall, PauseTopology } from "../../protocol/control.ts";
 import { DEAD_LETTERS, PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 
 const timeoutMs = 1_000;
@@ -20,25 +20,31 @@ export async function askWorkers(platform: Platform, workers: readonly WorkerRep
   return answers.filter((answer) => answer !== undefined);
 }
 
-/** Tells every worker; each keeps it over its restarts. MODULE_NOT_RUNNING names a worker that is down; the call may be repeated. */
+/** Tells every worker that runs; the others learn it from their supervisors. Returns how many there were. UNKNOWN_OBJECT: the module has no such topology. */
 export async function pauseAtWorkers(
   platform: Platform,
   workers: readonly WorkerReport[],
-  pause: { readonly topology: string; readonly paused: boolean },
-): Promise<void> {
+  pause: PauseTopology,
+): Promise<number> {
+  let told = 0;
   for (const worker of workers) {
-    if (worker.state !== "running") {
-      const message = `worker ${worker.workerIndex} is ${worker.state}; ${pause.topology} is not ${pause.paused ? "paused" : "resumed"} there: try again`;
-      throw new RamaError("MODULE_NOT_RUNNING", message, { worker: worker.workerId });
-    }
+    if (worker.state !== "running") continue;
     const address = { host: worker.host, port: worker.helloPort };
     const client = new RpcClient(platform.env, platform.transport, address, { connectTimeoutMs: timeoutMs });
     try {
       await client.call(PAUSE_TOPOLOGY, encodeControl(pause), timeoutMs);
+      told++;
+    } catch (error) {
+      if (!(error instanceof RamaError) || error.code === "UNKNOWN_OBJECT") throw error;
+      platform.env.log.debug("a worker does not hear of a pause now", {
+        worker: worker.workerId,
+        error: error.message,
+      });
     } finally {
       client.close();
     }
   }
+  return told;
 }
 
 /** Of all workers. MODULE_NOT_RUNNING names one that is down; the call may be repeated. */

@@ -16,6 +16,7 @@ import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleCache } from "./bundle-cache.ts";
+import { Pauses } from "./pauses.ts";
 import { type Action, type ObservedWorker, type ReconcileLimits, reconcile } from "./reconcile.ts";
 import { type StartWorker, WorkerPool } from "./worker-pool.ts";
 
@@ -58,6 +59,7 @@ export class Supervisor {
   readonly #parts: SupervisorParts;
   readonly #stop = new AbortController();
   readonly #published = new Map<string, string>();
+  readonly #pauses: Pauses;
   #tasks: readonly WorkerTask[] = [];
   #tasksKnown = false;
   #loop: Promise<void> = Promise.resolve();
@@ -65,6 +67,7 @@ export class Supervisor {
 
   private constructor(parts: SupervisorParts) {
     this.#parts = parts;
+    this.#pauses = new Pauses(parts.options.platform, parts.store, (workerId) => parts.pool.pausesAtStart(workerId));
     this.id = parts.id;
     this.rpcPort = parts.listener.port;
     this.httpPort = parts.http?.port ?? 0;
@@ -182,7 +185,12 @@ export class Supervisor {
     };
     const actions = reconcile(this.#tasks, workers, nowMs, limits);
     for (const action of actions) await this.#perform(action);
-    for (const task of this.#tasks) await this.#publish(task, workers.get(task.workerId));
+    const running: { readonly task: WorkerTask; readonly report: WorkerReport }[] = [];
+    for (const task of this.#tasks) {
+      const report = await this.#publish(task, workers.get(task.workerId));
+      if (report?.state === "running") running.push({ task, report });
+    }
+    await this.#pauses.sync(running);
     const starting = [...workers.values()].some((worker) => worker.pid !== 0 && !worker.ready);
     return starting || actions.length > 0;
   }
@@ -193,7 +201,10 @@ export class Supervisor {
     switch (action.kind) {
       case "start": {
         const bundlePath = await bundles.path(action.task.instance.bundleHash);
-        const pid = pool.start(action.task, bundlePath);
+        const { workerId } = action.task;
+        const pauses = await this.#pauses.beforeStart(action.task, pool.workerDir(workerId));
+        const pid = pool.start(action.task, bundlePath, pauses);
+        this.#pauses.started(workerId, pid, pauses);
         log.info("worker started", { worker: action.task.workerId, module: action.task.moduleName, pid });
         return;
       }
@@ -220,14 +231,15 @@ export class Supervisor {
     }
   }
 
-  async #publish(task: WorkerTask, worker: ObservedWorker | undefined): Promise<void> {
+  async #publish(task: WorkerTask, worker: ObservedWorker | undefined): Promise<WorkerReport | undefined> {
     const { pool, metastore, options } = this.#parts;
     const report = pool.report(task, worker, this.id, options.host);
-    if (!report) return;
+    if (!report) return undefined;
     const text = JSON.stringify(report);
-    if (this.#published.get(task.workerId) === text) return;
+    if (this.#published.get(task.workerId) === text) return report;
     await writeReport(metastore, task, report);
     this.#published.set(task.workerId, text);
+    return report;
   }
 
   async #writeRecord(): Promise<void> {

@@ -3,7 +3,7 @@ import { RamaError } from "../../base/errors.ts";
 import type { Config } from "../../config/rama-yaml.ts";
 import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
-import { dataIdOf, type WorkerReport, type WorkerTask } from "../../protocol/cluster-records.ts";
+import { dataIdOf, type ModulePauses, type WorkerReport, type WorkerTask } from "../../protocol/cluster-records.ts";
 import { bindAddress } from "../cluster-settings.ts";
 import type { WorkerAssignment } from "../worker/assignment.ts";
 import type { ObservedWorker } from "./reconcile.ts";
@@ -86,12 +86,22 @@ export class WorkerPool {
     return observed;
   }
 
-  start(task: WorkerTask, bundlePath: string): number {
+  /** Where its files are, whether it has been started or not. */
+  workerDir(workerId: string): string {
+    return this.#files(workerId).dir;
+  }
+
+  /** What the worker that runs was told when it was started. */
+  pausesAtStart(workerId: string): ModulePauses {
+    return this.#files(workerId).assignment<WorkerAssignment>()?.pauses ?? {};
+  }
+
+  start(task: WorkerTask, bundlePath: string, pauses: ModulePauses): number {
     const { platform, config } = this.#options;
     const files = this.#files(task.workerId);
     const before = files.process();
     const workerConfig = config.with(configOf(task.instance.configOverrides, "--configOverrides"));
-    const assignment = this.#assignment(task, bundlePath, workerConfig, files);
+    const assignment = { ...this.#assignment(task, bundlePath, workerConfig, files), pauses };
     files.create(assignment);
     const pid = this.#options.startWorker({
       workerId: task.workerId,

@@ -1,6 +1,6 @@
 // What a worker process is told to be: written by the supervisor as `assignment.json` into the worker's directory, read once at start. Also what an engine thread
 // of that worker is given.
-import type { OptionSetting } from "../../protocol/cluster-records.ts";
+import type { ModulePauses, OptionSetting } from "../../protocol/cluster-records.ts";
 import type { ModuleInstanceInfo } from "../../module/definition.ts";
 
 export interface WorkerAssignment {
@@ -34,6 +34,8 @@ export interface WorkerAssignment {
   /** Settings of the cluster, overridden by those of the module instance. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly options: readonly OptionSetting[];
+  /** Topologies of the module that are paused at the start. */
+  readonly pauses?: ModulePauses;
   /** `host:port` of those who answer GET_ROUTES: this node's supervisor, the conductor. Modules of several workers find each other by them. */
   readonly routeServers?: readonly string[];
   /** True: load and compile the module, then wait for the file `go` before any store is opened. */

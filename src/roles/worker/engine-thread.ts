@@ -7,7 +7,7 @@ import type { Platform } from "../../net/platform.ts";
 import type { ClassRegistry } from "../../base/values.ts";
 import type { DeadLettersCall } from "../../protocol/control.ts";
 import { failureText } from "../../protocol/failure.ts";
-import type { OptionSetting } from "../../protocol/cluster-records.ts";
+import type { ModulePauses, OptionSetting, TopologyPause } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
@@ -153,7 +153,8 @@ export class EngineThread {
         options: this.#dynamic,
         instanceTag: `${assignment.workerId}/${open.engine}`,
         stuckNote: open.stuckNote,
-        quarantined: open.paused,
+        quarantined: topologies(open.pauses, (pause) => pause.stuck),
+        paused: topologies(open.pauses, (pause) => !pause.stuck),
         release: open.release,
         recordBytesMax: config.get("limit.record.bytes"),
         answerBytesMax,
@@ -225,4 +226,8 @@ export class EngineThread {
       this.#options.exit();
     }
   }
+}
+
+function topologies(pauses: ModulePauses, which: (pause: TopologyPause) => boolean): string[] {
+  return Object.entries(pauses).flatMap(([name, pause]) => (which(pause) ? [name] : []));
 }

@@ -1,6 +1,6 @@
 // Which records made user code run without end in this worker, kept over its restarts: `<worker dir>/stuck.json`. The third time that the same record does so its
-// topology is paused, or the worker would end and start for ever; `resumeTopology` (or a new deployment) gives it another chance. Topologies that were paused by
-// hand stand here too, so that a restart does not resume them.
+// topology is to be paused, or the worker would end and start for ever. The supervisor takes the pause from here before it starts the worker again, and tells the whole
+// module (roles/supervisor/pauses.ts); `resumeTopology` gives the topology another chance.
 import type { Disk } from "../../storage/disk.ts";
 
 /** What the main thread found in the stuck note, in names. */
@@ -16,7 +16,7 @@ export interface StuckRecord {
 
 interface StuckFile {
   readonly times: readonly (StuckRecord & { readonly times: number })[];
-  /** Topology to reason. */
+  /** Topology to reason: not taken by the supervisor yet. */
   readonly paused: Readonly<Record<string, string>>;
 }
 
@@ -36,7 +36,7 @@ export class StuckRecords {
       this.#file = JSON.parse(new TextDecoder().decode(disk.readFile(this.#path))) as StuckFile;
   }
 
-  /** By topology: why it is paused. */
+  /** By topology: why it is to be paused. */
   get paused(): Readonly<Record<string, string>> {
     return this.#file.paused;
   }
@@ -61,13 +61,11 @@ export class StuckRecords {
     return times;
   }
 
-  pause(topology: string): void {
-    this.#write({ ...this.#file, paused: { ...this.#file.paused, [topology]: "by pauseTopology" } });
-  }
-
-  resume(topology: string): void {
+  /** Its pause is known elsewhere, or is over: counting begins anew. */
+  forget(topology: string): void {
     const { [topology]: _, ...paused } = this.#file.paused;
-    this.#write({ times: this.#file.times.filter((record) => record.topology !== topology), paused });
+    const times = this.#file.times.filter((record) => record.topology !== topology);
+    if (times.length < this.#file.times.length || topology in this.#file.paused) this.#write({ times, paused });
   }
 
   #write(file: StuckFile): void {

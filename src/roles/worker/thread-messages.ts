@@ -2,7 +2,7 @@
 import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
 import type { EngineStatus } from "../../task/engine-api.ts";
 import type { GroupAddress, ObjectTable } from "../../protocol/routes.ts";
-import type { OptionSetting } from "../../protocol/cluster-records.ts";
+import type { ModulePauses, OptionSetting } from "../../protocol/cluster-records.ts";
 import type { WorkerAssignment } from "./assignment.ts";
 
 export interface OpenEngine {
@@ -16,7 +16,7 @@ export interface OpenEngine {
   readonly port: number;
   readonly stuckNote: SharedArrayBuffer;
   /** Topologies that stay paused. */
-  readonly paused: readonly string[];
+  readonly pauses: ModulePauses;
 }
 
 export type ToEngine =

@@ -7,8 +7,8 @@ import { configOf, type Config } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import { RpcClient } from "../../net/rpc.ts";
 import type { Listener } from "../../net/transport.ts";
-import type { OptionSetting } from "../../protocol/cluster-records.ts";
-import type { DeadLettersAnswer, DeadLettersCall, VersionAnswer } from "../../protocol/control.ts";
+import type { OptionSetting, TopologyPause } from "../../protocol/cluster-records.ts";
+import type { DeadLettersAnswer, DeadLettersCall, PauseTopology, VersionAnswer } from "../../protocol/control.ts";
 import { WORKER_STATUS } from "../../protocol/conductor.ts";
 import { type GroupAddress, type ModuleRoutes, moduleRoutes } from "../../protocol/routes.ts";
 import {
@@ -69,6 +69,7 @@ export class Worker {
   #listener: Listener | undefined;
   #heartbeat: Timer | undefined;
   readonly #stuck: StuckRecords;
+  readonly #pauses: Map<string, TopologyPause>;
   #stuckWatch: StuckWatch | undefined;
   #closing: Promise<void> | undefined;
   #hadDirectory = false;
@@ -79,6 +80,7 @@ export class Worker {
     this.#config = configOf(assignment.config, "the worker's settings");
     this.#files = new WorkerFiles(platform.disk, assignment.workerDir);
     this.#stuck = new StuckRecords(platform.disk, assignment.workerDir);
+    this.#pauses = new Map(Object.entries(assignment.pauses ?? {}));
     this.#groups = Array.from({ length: assignment.threads }, () => ({ host: "", port: 0 }));
   }
 
@@ -94,7 +96,7 @@ export class Worker {
       limitMs: this.#config.get<number>("worker.stuck.event.seconds") * 1000,
       abort: this.#options.abort,
     });
-    for (const [topology, why] of Object.entries(this.#stuck.paused)) env.log.warn(`${topology} stays paused: ${why}`);
+    for (const [topology, { reason }] of this.#pauses) env.log.warn(`${topology} stays paused: ${reason}`);
     const opening = table.engines.map((engine, i) => this.#startEngine(engine.store, engine.groups, i));
     if (assignment.waits === true) {
       opening.push(this.#untilLetGo());
@@ -113,8 +115,11 @@ export class Worker {
         [DEAD_LETTERS, (body) => this.#deadLetters(body as unknown as DeadLettersCall)],
         [
           PAUSE_TOPOLOGY,
-          (body) =>
-            this.#pause(field(body, "topology", "string") as string, field(body, "paused", "boolean") as boolean),
+          (body) => {
+            field(body, "topology", "string");
+            field(body, "paused", "boolean");
+            return this.#pause(body as unknown as PauseTopology);
+          },
         ],
       ]),
     );
@@ -175,7 +180,7 @@ export class Worker {
       release,
       port: assignment.enginePorts[index] ?? 0,
       stuckNote: new SharedArrayBuffer(stuckNoteBytes),
-      paused: Object.keys(this.#stuck.paused),
+      pauses: Object.fromEntries(this.#pauses),
     });
     this.#engines.push(engine);
     const { port } = await engine.opened;
@@ -207,10 +212,12 @@ export class Worker {
   async #status(): Promise<unknown> {
     const { workerId, instanceId } = this.#options.assignment;
     const statuses = await Promise.all(this.#engines.map((engine) => engine.status()));
-    const { paused } = this.#stuck;
     const engines = statuses.map((status) => ({
       ...status,
-      topologies: status.topologies.map((topology) => ({ ...topology, pauseReason: paused[topology.name] ?? null })),
+      topologies: status.topologies.map((topology) => ({
+        ...topology,
+        pauseReason: this.#pauses.get(topology.name)?.reason ?? null,
+      })),
     }));
     return { workerId, instanceId, engines };
   }
@@ -221,14 +228,17 @@ export class Worker {
     return {};
   }
 
-  #pause(topology: string, paused: boolean): Record<string, never> {
+  #pause({ topology, paused, reason = "by pauseTopology", stuck = false }: PauseTopology): Record<string, never> {
     const names = this.#engines[0]?.loaded?.topologies.map(({ name }) => name) ?? [];
     if (!names.includes(topology)) {
       const message = `the module has no topology ${topology}; it has: ${names.join(", ")}`;
       throw new RamaError("UNKNOWN_OBJECT", message, { topology });
     }
-    if (paused) this.#stuck.pause(topology);
-    else this.#stuck.resume(topology);
+    if (paused) this.#pauses.set(topology, { reason, stuck, sinceMs: this.#options.platform.env.now() });
+    else {
+      this.#pauses.delete(topology);
+      this.#stuck.forget(topology);
+    }
     for (const engine of this.#engines) engine.post({ kind: "pause", topology, paused });
     return {};
   }

@@ -26,7 +26,7 @@ test("the third time that the same record does not return its topology is paused
 test("resuming forgets the topology's records", () => {
   const open = records();
   for (let i = 0; i < 3; i++) open().note(record);
-  open().resume("work");
+  open().forget("work");
   expect(open().paused).toEqual({});
   expect(open().note(record)).toBe(1);
 });

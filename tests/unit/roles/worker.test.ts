@@ -185,22 +185,20 @@ test("options and pauses that come to the hello port reach every engine", async 
   await worker.close();
 });
 
-test("a topology that was paused stays so when its worker starts again, until it is resumed", async () => {
+test("topologies that the assignment says are paused begin so, and can be resumed and paused", async () => {
+  const pauses = { work: { reason: "work at app.ts:7 did not return", stuck: true, sinceMs: 5 } };
   const { platform, threads, run, files } = setUp();
-  const pause = async (paused: boolean): Promise<readonly string[]> => {
-    const worker = await run();
-    const peer = new RpcClient(platform.env, platform.transport, {
-      host: "localhost",
-      port: files.status(77)!.helloPort,
-    });
-    await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "work", paused }), 1000);
-    peer.close();
-    await worker.close();
-    return threads.opened.at(-1)!.paused;
-  };
-  expect(await pause(true)).toEqual([]);
-  expect(await pause(false)).toEqual(["work"]);
-  expect(await pause(false)).toEqual([]);
+  const worker = await run({ pauses });
+  for (const opened of threads.opened) expect(opened.pauses).toEqual(pauses);
+  const address = { host: "localhost", port: files.status(77)!.helloPort };
+  const peer = new RpcClient(platform.env, platform.transport, address);
+  await peer.call(PAUSE_TOPOLOGY, encodeControl({ topology: "work", paused: false }), 1000);
+  expect(threads.told.filter(({ kind }) => kind === "pause")).toEqual([
+    { kind: "pause", topology: "work", paused: false },
+    { kind: "pause", topology: "work", paused: false },
+  ]);
+  peer.close();
+  await worker.close();
 });
 
 test("a worker of several learns from the route servers where the others' groups are", async () => {
