@@ -238,7 +238,11 @@ const pausing = (name: "pauseTopology" | "resumeTopology", paused: boolean, summ
   },
 });
 
-export const pauseTopology = pausing("pauseTopology", true, "Pause a topology, over restarts and updates; depots take appends all the same.");
+export const pauseTopology = pausing(
+  "pauseTopology",
+  true,
+  "Pause a topology, over restarts and updates; depots take appends all the same.",
+);
 export const resumeTopology = pausing("resumeTopology", false, "Resume a paused topology where it stopped.");
 
 export function absolute(cwd: string, path: string): string {
