@@ -4,6 +4,7 @@ import type { Command } from "./command.ts";
 import { append, query, select } from "./commands/data.ts";
 import { conductor, devZookeeper, supervisor, worker } from "./commands/daemons.ts";
 import { deadLetters } from "./commands/dead-letters.ts";
+import { explain } from "./commands/explain.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
 import { deploy } from "./commands/deploy.ts";
 import { destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
@@ -62,6 +63,7 @@ export const commands: readonly Command[] = [
   init,
   dev,
   bundle,
+  explain,
   run,
   runJava,
   runClj,

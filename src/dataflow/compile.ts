@@ -29,15 +29,8 @@ function compileTopology(
   options: CompileModuleOptions,
 ): CompiledTopology {
   const { index, name, kind } = topology;
-  const temporaries = new Map<string, number>();
-  if (kind === "query")
-    for (const each of [`$$${name}$$`, topology.temporary]) if (each !== undefined) temporaries.set(each, 0);
-  const builder = new FlowBuilder({ module, topology, temporaries }, kind);
-  if (kind === "query") builder.query(topology.block!.nodes, topology.output!);
-  else for (const source of topology.sources) builder.source({ nodes: source.block.nodes, source: source.index });
-  const { program } = builder;
-  const fields = splitRecords(program);
-  const plan = planOf(program);
+  const { plan, fields } = planTopology(module, topology);
+  const { program } = plan;
   const { stages, sourceText } = new Emitter(plan).emit();
   const sources = program.sources.map(({ source, label }) =>
     compileSource(plan, source, label, fields.get(label), options),
@@ -54,6 +47,25 @@ function compileTopology(
   });
 }
 
+export interface TopologyPlan {
+  readonly plan: Plan;
+  /** What is decoded of a record, for stages that need no more of it. */
+  readonly fields: ReadonlyMap<Label, readonly string[]>;
+}
+
+/** Names and scopes resolved, liveness known: what is emitted as code, and explained by `rama explain`. */
+export function planTopology(module: ModuleDefinition, topology: TopologyDefinition): TopologyPlan {
+  const { name, kind } = topology;
+  const temporaries = new Map<string, number>();
+  if (kind === "query")
+    for (const each of [`$$${name}$$`, topology.temporary]) if (each !== undefined) temporaries.set(each, 0);
+  const builder = new FlowBuilder({ module, topology, temporaries }, kind);
+  if (kind === "query") builder.query(topology.block!.nodes, topology.output!);
+  else for (const source of topology.sources) builder.source({ nodes: source.block.nodes, source: source.index });
+  const fields = splitRecords(builder.program);
+  return { plan: planOf(builder.program), fields };
+}
+
 function compileSource(
   plan: Plan,
   source: number,
@@ -66,10 +78,14 @@ function compileSource(
   return Object.freeze({ source, stage: label.stage!, decode, ignoresRecord });
 }
 
-type Start = NonNullable<CompiledTopology["query"]>["start"];
+export type QueryStart = NonNullable<CompiledTopology["query"]>["start"];
 
 /** Where a query may start: a leading partitioner over its inputs is evaluated by the client. */
-function startOf(nodes: readonly BlockNode[], inputs: readonly string[], mirrors: readonly string[]): Start {
+export function startOf(
+  nodes: readonly BlockNode[],
+  inputs: readonly string[],
+  mirrors: readonly string[],
+): QueryStart {
   let first = nodes[1];
   while (first?.kind === "subBatch") first = first.block.nodes[0];
   if (first?.kind !== "partition" || (first.object !== undefined && first.by !== "global")) return { kind: "any" };

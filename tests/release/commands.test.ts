@@ -60,6 +60,16 @@ test("help lists the commands at once, and each of them explains itself with an 
   }
 }, 30_000);
 
+test("explain tells a module's plan, draws it where it is told to, and gives it as JSON without a file", async () => {
+  const drawing = join(unpacked.home, "plan.svg");
+  const told = await rama("explain", "examples/bank-transfers.ts", "-o", drawing);
+  expect([told.code, told.out]).toEqual([0, expect.stringContaining("microbatch bank")]);
+  expect(readFileSync(drawing, "utf8")).toStartWith("<svg ");
+  const data = await rama("explain", "examples/bank-transfers.ts", "--json");
+  const [plan] = JSON.parse(data.out) as { module: string; topologies: { writes: string[] }[] }[];
+  expect([plan!.module, plan!.topologies[0]!.writes]).toEqual(["BankTransfers", ["$$funds", "$$outcomes"]]);
+});
+
 test("what prints data prints it as JSON, too", async () => {
   for (const args of [
     ["moduleStatus"],
