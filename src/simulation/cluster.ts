@@ -84,7 +84,7 @@ export class SimulatedCluster {
     this.world.onProcessEnd = (process) => this.#daemonEnded(process);
   }
 
-  /** Every daemon begins. The world has to run for anything to happen: `complete`, `run`. */
+  /** Every daemon begins. Nothing happens but while the world runs: `complete`, `run`. */
   start(): void {
     this.#startDaemon("conductor", this.nodes[0]!);
     for (const node of this.nodes) this.#startDaemon("supervisor", node);

@@ -47,6 +47,8 @@ export class SimulatedHost {
   readonly trouble: DiskTrouble = { failing: 0, slowMs: 0 };
   /** By pid; those that have ended stay until the host starts again. */
   readonly processes = new Map<number, SimulatedProcess>();
+  /** Something that strikes in the middle of a sync: after so many of them. */
+  atSync: { left: number; readonly strike: () => void } | undefined;
   /** False while it is without power. */
   isUp = true;
   lastPid = 100;
@@ -120,7 +122,11 @@ export class SimulatedWorld {
         fault: (operation, path) => {
           if (operation === "sync" || operation === "syncDir") this.#mayFail(made, path);
         },
-        syncDelay: async () => void (await this.env.sleep(this.#syncMs(made))),
+        syncDelay: async () => {
+          const ms = this.#syncMs(made);
+          this.#beginsSync(made, ms * this.env.random());
+          await this.env.sleep(ms);
+        },
       };
       host = made;
       this.#hosts.set(name, host);
@@ -203,7 +209,10 @@ export class SimulatedWorld {
   #contextOf(host: SimulatedHost, process: SimulatedProcess): ProcessContext & { readonly end: () => void } {
     const { env, network } = this;
     const times: StorageTimes = {
-      syncMs: () => this.#syncMs(host),
+      syncMs: () => {
+        this.#beginsSync(host, 0);
+        return this.#syncMs(host);
+      },
       kvFault: (dir) => {
         this.#mayFail(host, dir);
         const { freeBytes } = host.disk.space(dir);
@@ -272,6 +281,14 @@ export class SimulatedWorld {
     const mean = this.#options.syncMs ?? 0.8;
     const drawn = this.env.random();
     return mean * (0.3 + drawn) + (drawn > 0.98 ? mean * 5 : 0) + host.trouble.slowMs * this.env.random();
+  }
+
+  #beginsSync(host: SimulatedHost, strikesInMs: number): void {
+    const { atSync } = host;
+    if (atSync === undefined || --atSync.left > 0) return;
+    host.atSync = undefined;
+    if (strikesInMs === 0) atSync.strike();
+    else this.env.setTimer(strikesInMs, atSync.strike);
   }
 
   #mayFail(host: SimulatedHost, path: string): void {

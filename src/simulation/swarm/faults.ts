@@ -60,6 +60,7 @@ export class Faults {
     this.#slowNetworkMs = 0;
     userCode.check = () => {};
     for (const host of world.hosts) {
+      host.atSync = undefined;
       host.trouble.failing = 0;
       host.trouble.slowMs = 0;
       delete (host.disk.options as { capacityBytes?: number }).capacityBytes;
@@ -153,6 +154,12 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
   },
   "kill client": (faults, _, { whom }) => faults.targets.killClient(whom),
   "power cut": (faults, cluster, { whom, forMs }) => powerCut(faults, cluster, node(cluster, whom), forMs),
+  "power cut in a sync": (faults, cluster, { whom, whomElse, forMs }) => {
+    const name = node(cluster, whom);
+    const strike = () => void powerCut(faults, cluster, name, forMs);
+    cluster.world.host(name).atSync = { left: 1 + Math.floor(whomElse * 20), strike };
+    return true;
+  },
   "power cut of all": (faults, cluster, { forMs }) =>
     cluster.nodes.map((name) => powerCut(faults, cluster, name, forMs)).includes(true),
   "disk full": (faults, cluster, { whom, whomElse, forMs }) => {

@@ -11,6 +11,7 @@ export const faultKinds = [
   "kill all",
   "kill client",
   "power cut",
+  "power cut in a sync",
   "power cut of all",
   "disk full",
   "failing syncs",
@@ -103,7 +104,8 @@ export function planOf(seed: number, options: PlanOptions): Plan {
   };
 }
 
-function settingsOf(chance: Chance): Record<string, unknown> {
+/** Settings that make rare things happen: small files, short timeouts, few ports. */
+export function settingsOf(chance: Chance): Record<string, unknown> {
   return {
     "supervisor.port.range": chance.of([0, [3000, 3015]]),
     "worker.task.threads": chance.of([1, 1, 2]),
@@ -117,7 +119,8 @@ function settingsOf(chance: Chance): Record<string, unknown> {
   };
 }
 
-function faultsOf(chance: Chance, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
+/** Faults at random times, of some of the kinds. */
+export function faultsOf(chance: Chance, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
   const enabled = kinds.filter(() => chance.maybe(0.22));
   if (enabled.length === 0) enabled.push(chance.of(kinds));
   const everyMs = chance.of([500, 1_500, 4_000]);
