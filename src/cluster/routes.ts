@@ -22,7 +22,8 @@ export async function routesOf(store: ClusterStore, moduleName: string): Promise
   let starts = 0;
   for (const report of (await store.workers(instance.id)).values()) {
     starts += report.starts;
-    if (report.state !== "running") continue;
+    // One that is prepared listens already, and serves as soon as it has the stores: after the hand-over its clients wait there.
+    if (report.state !== "running" && report.state !== "prepared") continue;
     for (const [group, port] of Object.entries(report.groupPorts)) groups[Number(group)] = { host: report.host, port };
   }
   // A module record changes rarely and a worker's starts only grow, so that the sum orders tables of one instance; each update changes the record more than once.

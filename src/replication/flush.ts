@@ -109,7 +109,13 @@ export class StoreFlusher {
     await this.#start(false);
   }
 
-  /** The same with the depots' files: afterwards the log holds nothing that is needed. */
+  /** The same with the depots' files: of what is applied now, the log holds nothing that is needed. */
+  async flushWholly(): Promise<void> {
+    while (this.#running !== undefined) await this.#running.catch(() => {});
+    await this.#start(true);
+  }
+
+  /** Flushes wholly, for the last time. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();

@@ -253,6 +253,11 @@ class ProcessStore implements Kv {
     return this.#process.answer(this.#kv.clear(range));
   }
 
+  settle(): Promise<void> {
+    this.#process.leave();
+    return this.#process.answer(this.#kv.settle());
+  }
+
   approximateSize(gte: Uint8Array, lt: Uint8Array): Promise<number> {
     this.#process.leave();
     return this.#process.answer(this.#kv.approximateSize(gte, lt));

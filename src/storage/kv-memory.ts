@@ -192,6 +192,10 @@ class MemoryKv implements Kv {
     return sum;
   }
 
+  async settle(): Promise<void> {
+    this.#open();
+  }
+
   async close(): Promise<void> {
     if (this.#store.opener === this) this.#store.opener = undefined;
   }

@@ -36,6 +36,8 @@ export interface Kv {
   clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void>;
   /** Bytes on disk, roughly, of the keys in the range. */
   approximateSize(gte: Uint8Array, lt: Uint8Array): Promise<number>;
+  /** Brings all that was written into the form that an open finds at once, and changes nothing that can be seen: an open after it has little to do. */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
 

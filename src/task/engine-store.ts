@@ -287,6 +287,12 @@ export class EngineStore {
     await this.#flusher?.flushNow();
   }
 
+  /** Leaves little to do to `close`, and to the next open. */
+  async settle(): Promise<void> {
+    await this.#flusher?.flushWholly();
+    await this.#opened.kv.settle();
+  }
+
   /** Objects that an update has removed lose their names; from then on they are gone, whatever is left of them on disk. */
   async retireRemoved(): Promise<void> {
     const removed = deletedOf(this.#options);

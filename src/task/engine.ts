@@ -449,6 +449,12 @@ export class Engine implements EventReceiver {
     this.#store.abort();
   }
 
+  /** Ahead of `close`, while reads go on: what there is to flush is flushed. Nothing is lost when it fails. */
+  async settle(): Promise<void> {
+    await this.drained();
+    await this.#store.settle();
+  }
+
   /** No new work, what runs ends, everything is flushed. */
   async close(): Promise<void> {
     if (this.#core.closing) return;

@@ -69,7 +69,7 @@ class PlayedWorkers {
     this.running.set(pid, assignment);
     files.writeHeartbeat({ pid, atMs: env.now() });
     if (assignment.waits === true) {
-      files.writePrepared(pid);
+      files.writePrepared({ pid, groupPorts: {} });
       env.spawn("wait", () => this.#serveWhenLetGo(files, assignment, pid));
     } else this.#serve(files, assignment, pid);
     return pid;

@@ -46,6 +46,20 @@ export function kvSuite(subject: KvSubject): void {
         expect(text(kv.getSync(bytes("b")))).toBe("2");
       }));
 
+    test("settling changes nothing that can be seen, before and after another open", async () => {
+      const dir = freshDir();
+      const first = await opener.open(dir);
+      await first.batch([put("a", "1"), put("b", "2"), del("none")], { sync: false });
+      await first.settle();
+      await first.batch([del("a"), put("c", "3")], { sync: true });
+      expect(await entriesOf(first, "a", "z")).toEqual(["b=2", "c=3"]);
+      await first.settle();
+      await first.close();
+      const second = await opener.open(dir);
+      expect(await entriesOf(second, "a", "z")).toEqual(["b=2", "c=3"]);
+      await second.close();
+    });
+
     test("keys are ordered bytewise, a prefix first, and ranges are half open", () =>
       withStore(async (kv) => {
         const keys = ["b", "a\xff", "a", "a\x00", "a\x80", "\x00", "\xff\xff", "ab", "a\x7f"];

@@ -3,7 +3,7 @@
 //   <supervisor dir>/workers/<workerId>/
 //     assignment.json   what the worker shall run (roles/worker/assignment.ts); written before it is started
 //     process.json      pid and start time, written by the supervisor after the start
-//     prepared.json     written by a worker that was told to wait, once it has loaded its module: its pid
+//     prepared.json     written by a worker that was told to wait, once it has loaded its module: its pid, its ports
 //     go                written by the supervisor: such a worker opens its stores now
 //     status.json       written by the worker: ports and what it recovered, once it serves
 //     failure.json      written by the worker before it ends because it could not start
@@ -20,6 +20,12 @@ export interface ProcessFile {
   readonly starts: number;
   readonly startsInARow: number;
   readonly everReady: boolean;
+}
+
+export interface PreparedFile {
+  readonly pid: number;
+  /** Where it listens already. */
+  readonly groupPorts: Readonly<Record<string, number>>;
 }
 
 export interface StatusFile {
@@ -75,12 +81,13 @@ export class WorkerFiles {
     this.#write("process.json", file);
   }
 
-  writePrepared(pid: number): void {
-    this.#write("prepared.json", { pid });
+  writePrepared(file: PreparedFile): void {
+    this.#write("prepared.json", file);
   }
 
-  prepared(pid: number): boolean {
-    return this.#read<{ pid: number }>("prepared.json")?.pid === pid;
+  prepared(pid: number): PreparedFile | undefined {
+    const prepared = this.#read<PreparedFile>("prepared.json");
+    return prepared?.pid === pid ? prepared : undefined;
   }
 
   letGo(): void {

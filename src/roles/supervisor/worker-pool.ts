@@ -67,7 +67,7 @@ export class WorkerPool {
       const pid = process?.pid ?? 0;
       const alive = process !== undefined && this.#isAlive(process);
       const ready = pid !== 0 && files.status(pid) !== undefined;
-      const prepared = pid !== 0 && files.prepared(pid);
+      const prepared = pid !== 0 && files.prepared(pid) !== undefined;
       if (process && ready && alive) this.#noteReady(files, process);
       observed.set(workerId, {
         workerId,
@@ -162,21 +162,23 @@ export class WorkerPool {
     host: string,
   ): WorkerReport | undefined {
     if (!worker || worker.pid === 0) return undefined;
-    const status = worker.alive ? this.#files(task.workerId).status(worker.pid) : undefined;
+    const files = this.#files(task.workerId);
+    const status = worker.alive ? files.status(worker.pid) : undefined;
+    const prepared = worker.alive ? files.prepared(worker.pid) : undefined;
     const failed = !worker.alive && !worker.everReady && worker.startsInARow >= 3;
     return {
       workerId: task.workerId,
       workerIndex: task.workerIndex,
       supervisorId,
       host,
-      state: status ? "running" : failed ? "failed" : worker.alive && worker.prepared ? "prepared" : "starting",
+      state: status ? "running" : failed ? "failed" : prepared ? "prepared" : "starting",
       pid: worker.pid,
       helloPort: status?.helloPort ?? 0,
-      groupPorts: status?.groupPorts ?? {},
+      groupPorts: (status ?? prepared)?.groupPorts ?? {},
       startedMs: worker.startedMs,
       starts: worker.starts,
       ...(status ? { recovered: status.recovered } : {}),
-      ...(failed ? { error: this.#files(task.workerId).failure() ?? "its log says why" } : {}),
+      ...(failed ? { error: files.failure() ?? "its log says why" } : {}),
     };
   }
 

@@ -6,6 +6,7 @@ import type { FunctionNamed } from "../../paths/path-codec.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { EngineOptions } from "../../task/engine-api.ts";
 import { openEngine } from "../../topology/open-engine.ts";
+import type { HeldListener } from "./held-listener.ts";
 import { EngineRouter } from "./router.ts";
 import { EngineServer } from "./server.ts";
 
@@ -14,6 +15,8 @@ export interface EngineHostOptions extends Omit<EngineOptions, "router" | "class
   readonly classes: ClassRegistry;
   /** Where to listen; port 0 takes a free one. */
   readonly address: Address;
+  /** Listens there already. */
+  readonly held?: HeldListener | undefined;
   readonly release: string;
   readonly recordBytesMax: number;
   readonly answerBytesMax: number;
@@ -52,15 +55,24 @@ export class EngineHost {
     opened = engine;
     const server = new EngineServer({ ...options, engine });
     try {
-      return new EngineHost(env, engine, await server.listen(address), server, router);
+      return new EngineHost(env, engine, await server.listen(address, options.held), server, router);
     } catch (error) {
       await engine.close();
       throw error;
     }
   }
 
-  /** No new work, then the engine drains, flushes and closes its store. */
+  /**
+   * No new work, then the engine drains, flushes and closes its store. Most of the flushing is done while reads are still served, so that whoever waits for
+   * the store has it soon after.
+   */
   async close(): Promise<void> {
+    this.#server.holdAppends();
+    try {
+      await this.engine.settle();
+    } catch (error) {
+      this.#env.log.debug("flushing before the close failed", { error });
+    }
     await this.#server.close();
     this.#router.close();
     await this.engine.close();

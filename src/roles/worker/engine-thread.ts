@@ -15,6 +15,7 @@ import { ClusterAccess, routeServers } from "./cluster-access.ts";
 import { letterRows } from "./dead-letter-rows.ts";
 import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
+import { HeldListener } from "./held-listener.ts";
 import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModule } from "./module-loader.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
@@ -38,6 +39,7 @@ export class EngineThread {
   readonly #env: Env;
   #host: EngineHost | undefined;
   #access: ClusterAccess | undefined;
+  #held: HeldListener | undefined;
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
   #spaceTimer: Timer | undefined;
@@ -117,8 +119,11 @@ export class EngineThread {
         ...(assignment.libDir === undefined ? {} : { libDir: assignment.libDir }),
       });
       this.#classes = classes;
+      const address = { host: assignment.bindHost ?? assignment.host, port: open.port };
+      if (assignment.waits === true) this.#held = await HeldListener.open(this.#options.platform.transport, address);
       this.#options.send({
         kind: "loaded",
+        port: this.#held?.port ?? 0,
         objects: objectTable(module),
         topologies: module.topologies.map(({ name, lines }) => ({ name, lines: lines.map(({ line }) => line) })),
       });
@@ -141,7 +146,8 @@ export class EngineThread {
       this.#access = access;
       this.#host = await this.#whenFree({
         ...this.#options.platform,
-        address: { host: assignment.bindHost ?? assignment.host, port: open.port },
+        address,
+        held: this.#held,
         dir: open.dir,
         module,
         classes,
@@ -168,6 +174,7 @@ export class EngineThread {
       this.#options.send({ kind: "ready", port: this.#host.address.port, recovered });
     } catch (error) {
       this.#env.log.error("engine did not open", { error });
+      await this.#held?.close();
       this.#options.send({ kind: "failed", failure: failureText(error) });
     }
   }
@@ -217,6 +224,7 @@ export class EngineThread {
     this.#spaceTimer?.cancel();
     try {
       await this.#host?.close();
+      if (this.#host === undefined) await this.#held?.close();
       await this.#access?.close();
     } catch (error) {
       // What is durable is durable; the next start recovers the rest.

@@ -71,6 +71,9 @@ export class EngineRequests {
     this.#functionNamed = (name) => opNamed(name) ?? functionNamed?.(name);
   }
 
+  /** True while the engine gets ready to close: appends are not answered, and come again at who has the store next. */
+  holdsAppends = false;
+
   checkInstance(moduleInstanceId: string): void {
     if (moduleInstanceId === this.#info.moduleInstanceId) return;
     const message = `this is instance ${this.#info.moduleInstanceId} of ${this.#info.moduleName}, not ${moduleInstanceId}`;

@@ -4,6 +4,7 @@ import type { Env } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
 import type { Address, Connection, ConnectionHandlers, Listener, Transport } from "../../net/transport.ts";
 import { EngineRequests, type EngineRequestsOptions } from "./requests.ts";
+import type { HeldListener } from "./held-listener.ts";
 import { Session } from "./session.ts";
 
 export interface EngineServerOptions extends Omit<EngineRequestsOptions, "log"> {
@@ -28,10 +29,17 @@ export class EngineServer {
     this.#requests = new EngineRequests({ ...options, log: options.env.log });
   }
 
-  /** Port 0 takes a free one; the address taken is returned. */
-  async listen(address: Address): Promise<Address> {
-    this.#listener = await this.#transport.listen(address, (connection) => this.#accept(connection));
+  /** Port 0 takes a free one; the address taken is returned. `held`: listens already, and has those who came too early. */
+  async listen(address: Address, held?: HeldListener): Promise<Address> {
+    const accept = (connection: Connection) => this.#accept(connection);
+    this.#listener = held ?? (await this.#transport.listen(address, accept));
+    held?.serve(accept);
     return { host: this.#listener.host, port: this.#listener.port };
+  }
+
+  /** Appends are no longer taken; reads are. For good. */
+  holdAppends(): void {
+    this.#requests.holdsAppends = true;
   }
 
   /** Tells every client to look elsewhere, and takes no more connections. */

@@ -157,6 +157,7 @@ export class Session {
   }
 
   #append(frame: Uint8Array): void {
+    if (this.#requests.holdsAppends) return;
     let append: AppendRequest;
     try {
       append = decodeAppend(frame, this.#requests.recordBytesMax);

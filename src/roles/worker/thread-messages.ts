@@ -35,6 +35,8 @@ export type FromEngine =
   /** The module is loaded; the engine is not open yet, and what it recovers may run user code. */
   | {
       readonly kind: "loaded";
+      /** Where it listens already; 0 unless it waits to be let go. */
+      readonly port: number;
       readonly objects: ObjectTable;
       /** By topology: its name, and its builder lines by node, for the stuck note. */
       readonly topologies: readonly { readonly name: string; readonly lines: readonly string[] }[];

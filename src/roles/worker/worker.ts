@@ -125,8 +125,8 @@ export class Worker {
     );
     const recovered = this.#recovered();
     env.log.info("worker serves", { worker: assignment.workerId, module: assignment.moduleName, ...recovered });
-    const groupPorts = Object.fromEntries(assignment.groups.map((group) => [group, this.#groups[group]!.port]));
-    this.#files.writeStatus({ pid: this.#options.pid, helloPort: this.#listener.port, groupPorts, recovered });
+    const { pid } = this.#options;
+    this.#files.writeStatus({ pid, helloPort: this.#listener.port, groupPorts: this.#groupPorts(), recovered });
     if (assignment.workers > 1) env.spawn("routes to other workers", () => this.#followPeers());
   }
 
@@ -147,13 +147,18 @@ export class Worker {
   async #untilLetGo(): Promise<void> {
     const { env } = this.#options.platform;
     await Promise.all(this.#engines.map((engine) => engine.prepared));
-    this.#files.writePrepared(this.#options.pid);
+    this.#files.writePrepared({ pid: this.#options.pid, groupPorts: this.#groupPorts() });
     while (!this.#files.isLetGo) {
       if (this.#closing !== undefined)
         throw new RamaError("MODULE_NOT_RUNNING", "the worker stops before its hand-over");
       await env.sleep(goEveryMs);
     }
     for (const engine of this.#engines) engine.post({ kind: "go" });
+  }
+
+  #groupPorts(): Record<string, number> {
+    const { groups } = this.#options.assignment;
+    return Object.fromEntries(groups.map((group) => [group, this.#groups[group]!.port]));
   }
 
   /** What the first start decided; a worker with stores keeps its division for ever. */
@@ -183,9 +188,14 @@ export class Worker {
       pauses: Object.fromEntries(this.#pauses),
     });
     this.#engines.push(engine);
+    const place = (port: number): void => {
+      for (const group of groups) this.#groups[group] = { host: assignment.host, port };
+    };
+    await engine.prepared;
+    place(engine.loaded?.port ?? 0);
     const { port } = await engine.opened;
     engine.onFailed = (error) => this.#options.abort(`engine thread ${index}: ${error.message}`);
-    for (const group of groups) this.#groups[group] = { host: assignment.host, port };
+    place(port);
   }
 
   #tellGroups(): void {

@@ -59,7 +59,7 @@ class PlayedThreads {
             const recovered = { entries: 5, tornBytes: 1, ms: 3 };
             const objects = { depots: [], pstates: [], queries: [] };
             const topologies = [{ name: "work", lines: ["app.ts:1", "app.ts:7"] }];
-            onMessage({ kind: "loaded", objects, topologies });
+            onMessage({ kind: "loaded", port: 0, objects, topologies });
             onMessage({ kind: "ready", port: 500 + message.engine, recovered });
           }
         });
