@@ -22,6 +22,7 @@ export interface Bench {
 }
 
 const counts = "bench/modules/count.ts";
+const microbatchCounts = "bench/modules/microbatch-count.ts";
 const reads = "bench/modules/reads.ts";
 const transfers = "bench/modules/transfers.ts";
 
@@ -123,7 +124,7 @@ export const rows: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 
   async lowload(bench) {
-    await bench.deploy(counts, "MicrobatchCountModule");
+    await bench.deploy(microbatchCounts, "MicrobatchCountModule");
     const [mine] = await inTurns([ours(bench, "lowLoad", "MicrobatchCountModule")]);
     for (const p of ["p50", "p99"]) bench.figure(`microbatch at low load, append to visible ${p}, ms`, pick(mine!, p).value);
     await bench.destroy("MicrobatchCountModule");
@@ -131,7 +132,7 @@ export const rows: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
 
   async mbcount(bench) {
     await bench.deploy(counts, "CountModule");
-    await bench.deploy(counts, "MicrobatchCountModule");
+    await bench.deploy(microbatchCounts, "MicrobatchCountModule");
     const n = ["--n", bench.n];
     const [batch, stream] = await inTurns([
       ours(bench, "wordcount", "MicrobatchCountModule", ...n),

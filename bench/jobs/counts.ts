@@ -1,4 +1,4 @@
-// Jobs 1 to 4 of bench/peers, on the modules of bench/modules/count.ts.
+// Jobs 1 to 4 of bench/peers, on the modules of bench/modules/count.ts and microbatch-count.ts.
 import { Path } from "../../src/client.ts";
 import { median, now, pageViews, pct, repeat, report, rng, sleep, zipf } from "../peers/lib/common.mjs";
 import { durability, type Job, load, until, userName, widths } from "./job.ts";

@@ -1,5 +1,5 @@
-// Page views counted per user, like `bench/peers/1-wordcount.mjs`: by a stream topology, and by microbatches.
-import { Agg, Block, CompoundAgg, Depot, PState, RamaModule, type Setup, type Topologies } from "rama";
+// Page views counted per user by a stream topology, like `bench/peers/1-wordcount.mjs`.
+import { Agg, CompoundAgg, Depot, PState, RamaModule, type Setup, type Topologies } from "rama";
 
 export class CountModule extends RamaModule {
   define(setup: Setup, topologies: Topologies) {
@@ -10,23 +10,5 @@ export class CountModule extends RamaModule {
       .source("*events")
       .out({ userId: "*userId" })
       .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
-  }
-}
-
-export class MicrobatchCountModule extends RamaModule {
-  define(setup: Setup, topologies: Topologies) {
-    setup.declareDepot("*events", Depot.hashBy("userId"));
-    setup.setLaunchDepotDynamicOption("*events", "depot.microbatch.max.records", 10_000);
-    const counts = topologies.microbatch("counts");
-    counts.pstate("$$counts", PState.mapSchema(String, Number));
-    counts
-      .source("*events")
-      .out("*microbatch")
-      .batchBlock(
-        Block.explodeMicrobatch("*microbatch")
-          .out({ userId: "*userId" })
-          .hashPartition("*userId")
-          .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count())),
-      );
   }
 }

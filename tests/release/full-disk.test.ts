@@ -29,7 +29,7 @@ async function smallDisk(home: string): Promise<LocalCluster> {
 
 async function launch(cluster: LocalCluster, minimum: string): Promise<RamaClusterManager> {
   writeFileSync(join(cluster.home, "overrides.yaml"), `disk.min.free: "${minimum}"\n`);
-  const files = ["--jar", join(root, "bench/count-module.ts"), "--configOverrides", "overrides.yaml"];
+  const files = ["--jar", join(root, "bench/modules/count.ts"), "--configOverrides", "overrides.yaml"];
   const deployed = await cluster.rama("deploy", "--action", "launch", ...files, "--tasks", "2", "--threads", "2");
   expect(deployed).toMatchObject({ code: 0, err: "" });
   return RamaClusterManager.open({

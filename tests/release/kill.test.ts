@@ -17,7 +17,7 @@ test("after kill -9 of any process, and of all at once, nothing acknowledged is 
   await using unpacked = unpackedRelease();
   const { cluster } = unpacked;
   await cluster.startAll();
-  const module = join(root, "bench/count-module.ts");
+  const module = join(root, "bench/modules/count.ts");
   const deployed = await cluster.rama(
     "deploy",
     "--action",

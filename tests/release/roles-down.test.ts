@@ -13,7 +13,7 @@ async function started(settings: Readonly<Record<string, unknown>> = {}): Promis
 }
 
 async function launch(cluster: LocalCluster): Promise<void> {
-  const module = join(root, "bench/count-module.ts");
+  const module = join(root, "bench/modules/count.ts");
   const deployed = await cluster.rama(
     "deploy",
     "--action",

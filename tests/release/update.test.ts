@@ -25,7 +25,7 @@ afterAll(async () => {
 
 /** A source file of a version of the counting module, named `name`. */
 function source(name: string, change: (text: string) => string = (text) => text): string {
-  const text = readFileSync(join(root, "bench/count-module.ts"), "utf8").replaceAll("CountModule", name);
+  const text = readFileSync(join(root, "bench/modules/count.ts"), "utf8").replaceAll("CountModule", name);
   const path = join(unpacked.home, `${name}-${Math.random().toString(36).slice(2)}.ts`);
   writeFileSync(path, change(text));
   return path;

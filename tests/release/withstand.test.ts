@@ -181,7 +181,7 @@ test("a port in use and a read-only local.dir are told with what to do", async (
 test("SIGTERM stops every role in order with exit code 0", async () => {
   await using own = unpackedRelease();
   await own.cluster.startAll();
-  const module = join(root, "bench/count-module.ts");
+  const module = join(root, "bench/modules/count.ts");
   expect((await own.cluster.rama("deploy", "--action", "launch", "--jar", module, "--tasks", "2")).err).toBe("");
   const [worker] = own.cluster.workerPids();
   expect(worker).toBeGreaterThan(0);
