@@ -41,7 +41,14 @@ async function declarations(root: string, out: string): Promise<void> {
         "bun-types",
       ],
       ...["--strict", "--allowImportingTsExtensions", "--verbatimModuleSyntax"],
-      ...["src/index.ts", "src/client.ts", "src/test.ts", "src/helpers.ts", "--ignoreConfig"],
+      ...[
+        "src/index.ts",
+        "src/client.ts",
+        "src/test.ts",
+        "src/helpers.ts",
+        "src/ui-static/assets.d.ts",
+        "--ignoreConfig",
+      ],
     ],
     { cwd: root, stdout: "pipe", stderr: "pipe" },
   );
