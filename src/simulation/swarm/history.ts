@@ -46,7 +46,10 @@ export class History {
   ended(append: Append<SimEvent> | Append<Transfer>, level: "ack" | "appendAck", error: unknown): void {
     if (error === undefined) {
       append.outcome = level === "ack" ? "processed" : "stored";
-      if (level === "ack" && "key" in append.record) increase(this.#processed, append.record.key);
+      if (level === "ack" && "key" in append.record) {
+        increase(this.#processed, append.record.key);
+        increase(this.#processed, "total");
+      }
       return;
     }
     if (!(error instanceof RamaError)) throw error;

@@ -114,6 +114,7 @@ export class Load {
     if (what < 0.6) {
       return onLedger ? this.#appendEvent(client, number, chance) : this.#appendTransfer(client, number, chance);
     }
+    if (what > 0.97 && ledger !== undefined) return this.#askTotal(client);
     if (what < 0.9) return onLedger ? this.#readCount(client, chance) : this.#readGroup(client, chance);
     return this.#readDepot(client, chance, onLedger);
   }
@@ -160,6 +161,13 @@ export class Load {
     const least = this.#history.leastCount(key);
     const count = await client.clusterPState("Ledger", "$$counts").selectOne<number | null>(Path.key(key));
     this.#history.counted(key, count ?? 0, least);
+  }
+
+  /** The tasks are read one by one, and none of them goes back. */
+  async #askTotal(client: SimulatedClient): Promise<void> {
+    const least = this.#history.leastCount("total");
+    const total = await client.clusterQuery("Ledger", "total").invoke<number>();
+    this.#history.counted("total", total, least);
   }
 
   /** Whatever has been moved, a group has neither more nor less. */

@@ -3,6 +3,7 @@ import { Agg } from "../../aggregators/agg.ts";
 import { CompoundAgg } from "../../aggregators/compound.ts";
 import { Depot } from "../../module/depot-partitioning.ts";
 import { RamaModule } from "../../module/module.ts";
+import { MicrobatchSourceOptions, StreamSourceOptions } from "../../module/source-options.ts";
 import { PState } from "../../module/pstate-schema.ts";
 import type { Setup } from "../../module/setup.ts";
 import type { Topologies } from "../../module/topologies.ts";
@@ -42,6 +43,7 @@ export class LedgerModule extends RamaModule {
     stream.pstate("$$counts", PState.mapSchema(String, Number));
     stream.pstate("$$folds", PState.mapSchema(String, Number));
     stream.pstate("$$inbox", PState.mapSchema(String, Number));
+    stream.pstate("$$later", PState.mapSchema(String, Number));
     stream
       .source("*events")
       .out("*event")
@@ -53,7 +55,48 @@ export class LedgerModule extends RamaModule {
       .localTransform("$$folds", Path.key("*key").nullToVal(7).term(foldStep, "*id"))
       .compoundAgg("$$counts", CompoundAgg.map("*key", Agg.count()))
       .hashPartition("*to")
-      .compoundAgg("$$inbox", CompoundAgg.map("*to", Agg.count()));
+      .compoundAgg("$$inbox", CompoundAgg.map("*to", Agg.count()))
+      // From here on the tree spans several turns, whatever the engines.
+      .eachAsync(async (to: string) => to, "*to")
+      .out("*again")
+      .hashPartition("*key")
+      .compoundAgg("$$later", CompoundAgg.map("*key", Agg.count()));
+    topologies
+      .query("total")
+      .out("*total")
+      .allPartition()
+      .localSelect("$$counts", Path.mapVals())
+      .out("*count")
+      .originPartition()
+      .agg(Agg.sum("*count"))
+      .out("*total");
+  }
+}
+
+/** Reads the events of Ledger from another module, by stream and by microbatch. */
+export class AuditModule extends RamaModule {
+  override getModuleName(): string {
+    return "Audit";
+  }
+
+  define(setup: Setup, topologies: Topologies): void {
+    setup.clusterDepot("*events", "Ledger", "*events");
+    const stream = topologies.stream("live");
+    stream.pstate("$$live", PState.mapSchema(String, Number));
+    stream
+      .source("*events", StreamSourceOptions.startFromBeginning())
+      .out({ key: "*key" })
+      .hashPartition("*key")
+      .compoundAgg("$$live", CompoundAgg.map("*key", Agg.count()));
+    const batches = topologies.microbatch("batches");
+    batches.pstate("$$batched", PState.mapSchema(String, Number));
+    batches
+      .source("*events", MicrobatchSourceOptions.startFromBeginning())
+      .out("*mb")
+      .explodeMicrobatch("*mb")
+      .out({ key: "*key" })
+      .hashPartition("*key")
+      .compoundAgg("$$batched", CompoundAgg.map("*key", Agg.count()));
   }
 }
 

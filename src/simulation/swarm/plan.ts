@@ -47,6 +47,8 @@ export interface Plan {
   readonly nodes: number;
   readonly ledger: SimulatedLaunch | undefined;
   readonly bank: SimulatedLaunch | undefined;
+  /** Reads what Ledger is appended. */
+  readonly audit: SimulatedLaunch | undefined;
   readonly settings: Readonly<Record<string, unknown>>;
   readonly networkMs: number;
   readonly syncMs: number;
@@ -89,6 +91,7 @@ export function planOf(seed: number, options: PlanOptions): Plan {
     nodes,
     ledger: modules === "bank" ? undefined : launch(),
     bank: modules === "ledger" ? undefined : launch(),
+    audit: modules === "bank" || chance.maybe(0.6) ? undefined : launch(),
     settings: settingsOf(chance),
     networkMs: chance.of([0.1, 0.3, 0.3, 2, 20]),
     syncMs: chance.of([0.2, 0.8, 0.8, 4]),

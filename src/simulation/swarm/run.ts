@@ -7,7 +7,16 @@ import { SimulatedCluster } from "../cluster.ts";
 import { Faults } from "./faults.ts";
 import { History, Violation } from "./history.ts";
 import { Load } from "./load.ts";
-import { BankModule, foldStep, groupOf, LedgerModule, type SimEvent, type Transfer, userCode } from "./modules.ts";
+import {
+  AuditModule,
+  BankModule,
+  foldStep,
+  groupOf,
+  LedgerModule,
+  type SimEvent,
+  type Transfer,
+  userCode,
+} from "./modules.ts";
 import type { Plan } from "./plan.ts";
 
 export interface RunResult {
@@ -94,9 +103,10 @@ class Run {
   }
 
   async #launch(): Promise<void> {
-    const { ledger, bank } = this.#plan;
+    const { ledger, bank, audit } = this.#plan;
     if (ledger !== undefined) await this.cluster.launch(LedgerModule, ledger);
     if (bank !== undefined) await this.cluster.launch(BankModule, bank);
+    if (audit !== undefined) await this.cluster.launch(AuditModule, audit);
   }
 
   /** The world goes on for so long, unless something is found. */
@@ -131,9 +141,11 @@ class Run {
   }
 
   #update(whom: number): void {
-    const modules = [this.#plan.ledger && LedgerModule, this.#plan.bank && BankModule].filter(
-      (each) => each !== undefined,
-    );
+    const modules = [
+      this.#plan.ledger && LedgerModule,
+      this.#plan.bank && BankModule,
+      this.#plan.audit && AuditModule,
+    ].filter((each) => each !== undefined);
     const module = modules[Math.floor(whom * modules.length)]!;
     this.#updates++;
     this.cluster.world.env.spawn("update", async () => {
@@ -200,6 +212,11 @@ class Run {
     const isExact = this.#updates === 0;
     await this.#state(checker, "Ledger", "$$counts", counts, isExact);
     await this.#state(checker, "Ledger", "$$inbox", inbox, isExact);
+    await this.#state(checker, "Ledger", "$$later", counts, isExact);
+    if (this.#plan.audit !== undefined) {
+      await this.#state(checker, "Audit", "$$live", counts, isExact);
+      await this.#state(checker, "Audit", "$$batched", counts, true);
+    }
     // A record that failed runs again behind later ones.
     const inOrder = !this.#plan.faults.some(({ kind }) => kind === "user code throws");
     if (isExact && inOrder) await this.#state(checker, "Ledger", "$$folds", folds, true);
