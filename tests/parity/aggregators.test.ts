@@ -233,3 +233,24 @@ test("aggregators without a PState and limitAgg are refused outside batch blocks
   );
   expect(await codeOf(launch)).toBe("NOT_ALLOWED_HERE");
 });
+
+test("topMonotonic in a stream cuts at 2n", async () => {
+  await using own = await InProcessCluster.create();
+  const launched = await own.launchModule(
+    moduleOf("Top", (setup, topologies) => {
+      setup.declareDepot("*n", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$top", Object).global();
+      s.source("*n").out("*n").agg("$$top", Agg.topMonotonic(3, "*n"));
+    }),
+    { tasks: 1 },
+  );
+  const sizes: number[] = [];
+  for (let n = 1; n <= 12; n++) {
+    await launched.depot("*n").append(n);
+    const top = (await launched.pstate("$$top").selectOne(Path.stay())) as number[];
+    sizes.push(top.length);
+    for (const best of [n, n - 1, n - 2]) if (best > 0) expect(top).toContain(best);
+  }
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(5);
+});

@@ -364,3 +364,47 @@ test("out takes a pattern after localSelect and select", async () => {
     .out({ a: "*a", b: "*b" });
   expect(await rows(block, "*a", "*b")).toEqual([[1, 2]]);
 });
+
+test("a detached block refuses partitioners and what needs a task", async () => {
+  for (const block of [
+    Block.hashPartition(1),
+    Block.allPartition(),
+    Block.globalPartition(),
+    Block.invokeQuery("q"),
+    Block.depotPartitionAppend("*d", 1),
+    Block.ackReturn(1),
+  ])
+    expect(await codeOf(() => block.execute())).toBe("NOT_ALLOWED_HERE");
+});
+
+test("emitLoop with another number of arguments than the loop has outs is refused", async () => {
+  const block = Block.loopWithVars(LoopVars.var("*i", 1), Block.emitLoop("*i", "*i")).out("*x");
+  expect(await codeOf(() => block.execute())).toBe("WRONG_ARGUMENT_COUNT");
+});
+
+test("a loop that never emits ends silently", async () => {
+  const block = Block.loopWithVars(
+    LoopVars.var("*i", 0),
+    Block.ifTrue(expr(Ops.LESS_THAN, "*i", 10), Block.continueLoop(expr(Ops.INC, "*i"))),
+  ).out("*x");
+  expect(await rows(block, "*x")).toEqual([]);
+});
+
+test("continueLoop and emitLoop belong to the innermost loop", async () => {
+  const inner = Block.loopWithVars(
+    LoopVars.var("*j", "*i"),
+    Block.ifTrue(expr(Ops.GREATER_THAN, "*j", 0), Block.emitLoop("*j").continueLoop(expr(Ops.DEC, "*j"))),
+  ).out("*k");
+  const outer = Block.loopWithVars(
+    LoopVars.var("*i", 1),
+    Block.ifTrue(expr(Ops.LESS_THAN, "*i", 4), Block.emitLoop("*i").continueLoop(expr(Ops.INC, "*i"))),
+  ).out("*i");
+  expect(await rows(outer.macro(inner), "*i", "*k")).toEqual([
+    [1, 1],
+    [2, 2],
+    [2, 1],
+    [3, 3],
+    [3, 2],
+    [3, 1],
+  ]);
+});

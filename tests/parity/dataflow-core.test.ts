@@ -12,8 +12,10 @@ import {
   expr,
   Helpers,
   LoopVars,
+  lt,
   Ops,
   operation,
+  Path,
   SubSource,
 } from "rama";
 import { codeOf, rows } from "./observed.ts";
@@ -291,4 +293,61 @@ test("builders are immutable and may be reused", async () => {
   const a = start.each(Ops.INC, "*x").out("*y");
   const b = start.each(Ops.DEC, "*x").out("*y");
   expect([await rows(a, "*y"), await rows(b, "*y"), await rows(start, "*x")]).toEqual([[2], [0], [1]]);
+});
+
+test("a function held in a var is called by each and in expressions", async () => {
+  const block = Block.each(() => (n: number) => n + 1)
+    .out("*f")
+    .each("*f", 1)
+    .out("*a")
+    .each(Ops.IDENTITY, expr("*f", "*a"))
+    .out("*b");
+  expect(await rows(block, "*a", "*b")).toEqual([[2, 3]]);
+});
+
+test("vars with ** and *___ are ordinary outside batch blocks", async () => {
+  const block = Block.each(Ops.IDENTITY, 1).out("**a").each(Ops.INC, "**a").out("*___b");
+  expect(await rows(block, "**a", "*___b")).toEqual([[1, 2]]);
+});
+
+test("a select of nothing ends the branch silently", async () => {
+  expect(await rows(Block.select([], Path.all()).out("*x"), "*x")).toEqual([]);
+  expect(await rows(Block.select({ a: 1 }, Path.must("b")).out("*x"), "*x")).toEqual([]);
+});
+
+test("a mutable object is shared by the branches of an event", async () => {
+  const seen: number[] = [];
+  await Block.each(() => ({ n: 0 }))
+    .out("*o")
+    .anchor("here")
+    .branch(
+      "here",
+      Block.each((o: { n: number }) => void o.n++, "*o"),
+    )
+    .hook("here")
+    .each((o: { n: number }) => void seen.push(o.n), "*o")
+    .execute();
+  expect(seen.length).toBe(1);
+  expect([0, 1]).toContain(seen[0]!);
+});
+
+test("a branch that ends at run time counts for scope as written", async () => {
+  const lost = Block.ifTrue(true, Block.keepTrue(false), Block.each(Ops.IDENTITY, 1).out("*y")).each(Ops.INC, "*y");
+  expect(await codeOf(() => lost.execute())).toBe("UNKNOWN_VAR");
+  const inLoop = Block.loopWithVars(
+    LoopVars.var("*i", 0),
+    Block.ifTrue(lt("*i", 3), Block.continueLoop(expr(Ops.INC, "*i")), Block.each(Ops.IDENTITY, 1).out("*y"))
+      .each(Ops.INC, "*y")
+      .out("*z")
+      .emitLoop("*z"),
+  ).out("*end");
+  expect(await codeOf(() => inLoop.execute())).toBe("UNKNOWN_VAR");
+});
+
+test("an emit on a stream that nobody declared goes nowhere", async () => {
+  const block = Block.each(function* () {
+    yield emitStream("nobody", 1);
+    yield 2;
+  }).out("*x");
+  expect(await rows(block, "*x")).toEqual([2]);
 });

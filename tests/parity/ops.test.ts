@@ -1,6 +1,6 @@
 // language.md 5: functions and built-in operations.
 import { expect, test } from "bun:test";
-import { Agg, Block, Helpers, Ops, Path } from "rama";
+import { Agg, Block, Depot, Helpers, Ops, Path, PState } from "rama";
 import { InProcessCluster } from "rama/test";
 import { codeOf, moduleOf, rows } from "./observed.ts";
 
@@ -64,6 +64,7 @@ const cases: Case[] = [
   ["INC of a bigint", Ops.INC, [1n], 2n],
   ["DEC", Ops.DEC, [1], 0],
   ["DIV", Ops.DIV, [6, 3], 2],
+  ["DIV of bigints", Ops.DIV, [7n, 2n], 3n],
   ["MIN", Ops.MIN, [3, 1, 2], 1],
   ["MAX", Ops.MAX, [3, 1, 2], 3],
   ["SUM", Ops.SUM, [[1, 2, 3]], 6],
@@ -181,4 +182,59 @@ test("FIRST, LAST, SIZE as views in paths, and SUM over a subselect", () => {
   expect(Path.select(Path.key("list").view(Ops.SIZE), data)).toEqual([3]);
   expect(Path.selectOne(Path.subselect(Path.key("list").all()).view(Ops.SUM), data)).toBe(6);
   expect(Agg.count()).toBeDefined();
+});
+
+test("functions receive null, never undefined", async () => {
+  const seen: unknown[] = [];
+  await Block.each(() => undefined)
+    .out("*nothing")
+    .each((a: unknown, b: unknown) => void seen.push(a, b), "*nothing", undefined as never)
+    .execute();
+  expect(seen).toEqual([null, null]);
+});
+
+test("ops on a subindexed structure cost one lookup", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Lookups", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$m", PState.mapSchema(String, PState.mapSchema(Number, Number).subindexed()));
+      s.pstate("$$l", PState.mapSchema(String, PState.listSchema(Number).subindexed()));
+      s.source("*d")
+        .out("*n")
+        .each(Ops.RANGE, 0, "*n")
+        .out("*i")
+        .hashPartition("k")
+        .localTransform("$$m", Path.key("k").key("*i").termVal("*i"))
+        .localTransform("$$l", Path.key("k").afterElem().termVal("*i"));
+    }),
+    { tasks: 1 },
+  );
+  await module.depot("*d").append(500);
+  const reads = async (pstate: string, path: Path): Promise<[unknown, number]> => {
+    let count = 0;
+    let value: unknown;
+    await ipc.withEventHook(
+      (type) => {
+        if (type.startsWith("pstate-")) count++;
+      },
+      async () => {
+        value = await module.pstate(pstate).selectOne(Path.key("k").append(path));
+      },
+    );
+    return [value, count];
+  };
+  for (const [pstate, path, wanted] of [
+    ["$$m", Path.view(Ops.SIZE), 500],
+    ["$$m", Path.view(Ops.GET, 77), 77],
+    ["$$m", Path.view(Ops.CONTAINS, 501), false],
+    ["$$l", Path.view(Ops.SIZE), 500],
+    ["$$l", Path.view(Ops.FIRST), 0],
+    ["$$l", Path.view(Ops.LAST), 499],
+  ] as const) {
+    const [value, count] = await reads(pstate, path);
+    expect(value).toEqual(wanted);
+    expect(count).toBeLessThanOrEqual(3);
+  }
 });
