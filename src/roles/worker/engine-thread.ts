@@ -9,6 +9,7 @@ import type { DeadLettersCall } from "../../protocol/control.ts";
 import { failureText } from "../../protocol/failure.ts";
 import type { ModulePauses, OptionSetting, TopologyPause } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
+import { rehearseStore } from "../../storage/rehearsal.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { instanceInfo } from "./assignment.ts";
 import { ClusterAccess, routeServers } from "./cluster-access.ts";
@@ -120,7 +121,11 @@ export class EngineThread {
       });
       this.#classes = classes;
       const address = { host: assignment.bindHost ?? assignment.host, port: open.port };
-      if (assignment.waits === true) this.#held = await HeldListener.open(this.#options.platform.transport, address);
+      if (assignment.waits === true) {
+        const { platform } = this.#options;
+        await rehearseStore({ ...platform, dir: `${assignment.workerDir}/rehearsal-${open.engine}` });
+        this.#held = await HeldListener.open(platform.transport, address);
+      }
       this.#options.send({
         kind: "loaded",
         port: this.#held?.port ?? 0,
