@@ -3,7 +3,7 @@
 import { RamaClusterManager } from "../src/client.ts";
 import { append, lowLoad, read, visible, wordcount } from "./jobs/counts.ts";
 import { fanout } from "./jobs/fanout.ts";
-import type { Job, JobArgs } from "./jobs/job.ts";
+import { defaults, type Job, type JobArgs } from "./jobs/job.ts";
 import { nested, query, range } from "./jobs/reads.ts";
 import { transfers } from "./jobs/transfers.ts";
 import { update } from "./jobs/update.ts";
@@ -23,19 +23,7 @@ const jobs: Readonly<Record<string, (job: Job) => Promise<void>>> = {
   update,
 };
 
-const a: JobArgs = args({
-  conductor: "",
-  job: "wordcount",
-  module: "CountModule",
-  n: 200000,
-  runs: 5,
-  seconds: 3,
-  width: 64,
-  load: 0,
-  batch: 500,
-  inflight: 8,
-  update: "",
-});
+const a: JobArgs = args(defaults);
 const [host, port] = a.conductor.split(":");
 const cluster = await RamaClusterManager.open({ "conductor.host": host!, "conductor.port": Number(port) });
 await jobs[a.job]!({ cluster, a });

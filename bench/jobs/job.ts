@@ -1,5 +1,5 @@
 // What the jobs of bench/ours.ts share.
-import type { RamaClusterManager } from "../../src/client.ts";
+import type { ClusterClient } from "../../src/client/cluster-client.ts";
 import { closedLoop, median, pct, repeat, report } from "../peers/lib/common.mjs";
 
 export interface JobArgs {
@@ -20,10 +20,27 @@ export interface JobArgs {
   readonly update: string;
 }
 
+export const defaults: { [K in keyof JobArgs]: JobArgs[K] } = {
+  conductor: "",
+  job: "wordcount",
+  module: "CountModule",
+  n: 200000,
+  runs: 5,
+  seconds: 3,
+  width: 64,
+  load: 0,
+  batch: 500,
+  inflight: 8,
+  update: "",
+};
+
 export interface Job {
-  readonly cluster: RamaClusterManager;
+  readonly cluster: ClusterClient;
   readonly a: JobArgs;
 }
+
+/** One operation of a job, over and over; what it needs is there. */
+export type Op = (i: number) => Promise<unknown>;
 
 export const durability = "fdatasync before every ack";
 
@@ -33,7 +50,7 @@ export const userName = (i: number): string => `user-${String(i).padStart(5, "0"
 export async function widths(
   { a }: Job,
   what: { name: string; metric: string; unit: string; widths: readonly number[] },
-  op: (i: number) => Promise<unknown>,
+  op: Op,
 ): Promise<void> {
   const { name, metric, unit } = what;
   for (const width of what.widths) {

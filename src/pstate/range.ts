@@ -20,7 +20,7 @@ export type EmitElement = (key: unknown, stored: unknown) => void;
 
 /** A bounded range reads a few more than it needs, for those that have been deleted in memory; and not less than a good page, for its neighbours. */
 const spareEntries = 16;
-const pageEntriesMin = 128;
+const pageEntriesMin = 256;
 /** What was read is kept in pages of so many elements: a change of one makes its page worthless. */
 const pageEntriesMax = 256;
 /** A structure of up to so many elements that has been read as a whole gets nodes, and from then on a key without one is known to be absent. */

@@ -13,7 +13,7 @@ export interface Line {
   all?: number[];
   [more: string]: unknown;
 }
-export function args<T extends Record<string, string | number | boolean>>(defaults: T): { [K in keyof T]: T[K] extends number ? number : T[K] extends boolean ? boolean : string };
+export function args<T extends object>(defaults: T): T;
 export function rng(seed?: number): () => number;
 export function zipf(n: number, s: number, rand: () => number): () => number;
 export function pageViews(n: number, keys?: number, seed?: number): { json: string[]; users: string[]; expect: Map<string, number> };
