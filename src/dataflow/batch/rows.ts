@@ -1,5 +1,6 @@
 // What comes out of a sink on one task. Called by generated code at the beginning of a phase.
-import { keyText, type AggTable, type JoinTable } from "./tables.ts";
+import { KeyIndex } from "./key-index.ts";
+import type { AggTable, JoinTable } from "./tables.ts";
 import type { StageContext } from "../compiled.ts";
 import { runtime } from "../runtime.ts";
 import type { AggSink, JoinSink, StateUnit } from "./sinks.ts";
@@ -36,11 +37,10 @@ function* applied(x: StageContext, unit: StateUnit, rows: readonly unknown[][]):
   for (const args of rows) while (!runtime.attemptTransform(x, transform, root(), args)) yield;
   if (finish !== undefined && rows.length > 0) while (!runtime.attemptTransform(x, finish, root(), [])) yield;
   if (capture === undefined) return [];
-  const touched = new Map<string, unknown[]>();
+  const touched = new KeyIndex<unknown[]>();
   for (const args of rows) {
     const keys = capture.keys.map((at, i) => (at < 0 ? capture.constants[i] : args[at]));
-    const text = keys.length === 0 ? "" : keyText(keys);
-    if (!touched.has(text)) touched.set(text, keys);
+    if (touched.get(keys) === undefined) touched.add(keys, keys);
   }
   const captured: unknown[][] = [];
   for (const keys of touched.values()) {

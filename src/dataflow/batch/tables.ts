@@ -1,8 +1,7 @@
 // What a sink holds for one task.
 import { finished } from "../../aggregators/aggregator.ts";
-import { latin1Of } from "../../base/bytes.ts";
 import { compareValues } from "../../base/compare.ts";
-import { encodeKey } from "../../base/key-encoding.ts";
+import { KeyIndex } from "./key-index.ts";
 import type { MergedState } from "./merged-state.ts";
 import type { AggSink, JoinSink, LimitUnit, Sink, Table } from "./sinks.ts";
 
@@ -13,17 +12,6 @@ export function makeTable(sink: Sink): AggTable | JoinTable {
 /** What travels to another engine: merged states only where that is what they are. */
 export function makeTravelTable(sink: Sink): Table {
   return sink.kind === "agg" && sink.mergeable ? new AggTable(sink) : new RowTable();
-}
-
-/** Text that is equal exactly for equal keys. */
-export function keyText(keys: readonly unknown[]): string {
-  if (keys.length === 1) {
-    const key = keys[0];
-    if (typeof key === "string") return `s${key}`;
-    if (typeof key === "number") return `n${key + 0}`;
-    if (typeof key === "bigint" && key >= Number.MIN_SAFE_INTEGER && key <= Number.MAX_SAFE_INTEGER) return `n${key}`;
-  }
-  return `k${latin1Of(encodeKey(keys.length === 1 ? keys[0] : keys))}`;
 }
 
 const ROWS = 0;
@@ -60,22 +48,22 @@ interface Group {
 
 export class AggTable implements Table {
   readonly #sink: AggSink;
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new KeyIndex<Group>();
   /** By state unit: the arguments of each row, where they are not combined. */
   readonly #stateRows: unknown[][][];
   /** By state unit: combined states by key path. */
-  readonly #merged: Map<string, Group>[];
+  readonly #merged: KeyIndex<Group>[];
   count = 0;
 
   constructor(sink: AggSink) {
     this.#sink = sink;
     this.#stateRows = sink.states.map(() => []);
-    this.#merged = sink.states.map(() => new Map());
-    if (sink.groupKeys === undefined) this.#group("", []);
+    this.#merged = sink.states.map(() => new KeyIndex<Group>());
+    if (sink.groupKeys === undefined) this.#group([]);
   }
 
-  #group(text: string, keys: readonly unknown[]): Group {
-    let group = this.#groups.get(text);
+  #group(keys: readonly unknown[]): Group {
+    let group = this.#groups.get(keys);
     if (group === undefined) {
       const { outputs, limits } = this.#sink;
       group = {
@@ -83,7 +71,7 @@ export class AggTable implements Table {
         states: outputs.map(({ leaf }) => leaf.init()),
         limits: limits.map((unit) => new LimitState(unit)),
       };
-      this.#groups.set(text, group);
+      this.#groups.add(keys, group);
     }
     return group;
   }
@@ -93,7 +81,7 @@ export class AggTable implements Table {
     this.count++;
     if (outputs.length > 0 || limits.length > 0 || groupKeys !== undefined) {
       const keys = groupKeys === undefined ? [] : row.slice(0, groupKeys);
-      const group = this.#group(groupKeys === undefined ? "" : keyText(keys), keys);
+      const group = this.#group(keys);
       for (let i = 0; i < outputs.length; i++) {
         const { leaf, from, width } = outputs[i]!;
         group.states[i] =
@@ -115,12 +103,16 @@ export class AggTable implements Table {
     }
   }
 
-  #combine(into: Map<string, Group>, merged: MergedState, row: readonly unknown[], from: number): void {
-    const { states } = this.#mergedAt(
-      into,
-      merged,
-      merged.keys.map((at) => row[from + at]),
-    );
+  #combine(into: KeyIndex<Group>, merged: MergedState, row: readonly unknown[], from: number): void {
+    const { keys } = merged;
+    const found = keys.length === 1 ? into.getOne(row[from + keys[0]!]) : undefined;
+    const { states } =
+      found ??
+      this.#mergedAt(
+        into,
+        merged,
+        keys.map((at) => row[from + at]),
+      );
     for (let i = 0; i < merged.leaves.length; i++) {
       const { leaf, inputs, constants } = merged.leaves[i]!;
       if (inputs.length === 0) states[i] = leaf.accumulate(states[i]);
@@ -130,12 +122,11 @@ export class AggTable implements Table {
     }
   }
 
-  #mergedAt(into: Map<string, Group>, merged: MergedState, keys: readonly unknown[]): Group {
-    const text = keys.length === 0 ? "" : keyText(keys);
-    let group = into.get(text);
+  #mergedAt(into: KeyIndex<Group>, merged: MergedState, keys: readonly unknown[]): Group {
+    let group = into.get(keys);
     if (group === undefined) {
       group = { keys, states: merged.leaves.map(({ leaf }) => leaf.init()), limits: [] };
-      into.set(text, group);
+      into.add(keys, group);
     }
     return group;
   }
@@ -164,7 +155,7 @@ export class AggTable implements Table {
     }
     const { outputs } = this.#sink;
     for (const [keys, states, limits] of content as [unknown[], unknown[], unknown[][][]][]) {
-      const group = this.#group(keys.length === 0 ? "" : keyText(keys), keys);
+      const group = this.#group(keys);
       for (let i = 0; i < outputs.length; i++) {
         group.states[i] = outputs[i]!.leaf.combine!(group.states[i], states[i]);
       }
@@ -249,7 +240,7 @@ interface Pair {
 
 export class JoinTable implements Table {
   readonly #sink: JoinSink;
-  readonly #pairs = new Map<string, Pair>();
+  readonly #pairs = new KeyIndex<Pair>();
   count = 0;
 
   constructor(sink: JoinSink) {
@@ -260,11 +251,10 @@ export class JoinTable implements Table {
   put(side: number, row: readonly unknown[]): void {
     this.count++;
     const keys = row[0] as unknown[];
-    const text = keyText(keys);
-    let pair = this.#pairs.get(text);
+    let pair = this.#pairs.get(keys);
     if (pair === undefined) {
       pair = { keys, sides: [[], []] };
-      this.#pairs.set(text, pair);
+      this.#pairs.add(keys, pair);
     }
     pair.sides[side]!.push(row[1] as unknown[]);
   }

@@ -9,7 +9,11 @@ export class BatchRun {
   /** Executions of batch blocks begun. */
   nextInstance = 0;
   readonly #states = new Map<string, unknown>();
-  readonly #tables = new Map<string, Table>();
+  /** By instance and sink, then task. */
+  readonly #tables = new Map<string, (Table | undefined)[]>();
+  /** The last of them that was asked for: rows come in runs. */
+  #lastTables: { readonly instance: number; readonly sink: Sink; readonly tables: (Table | undefined)[] } | undefined =
+    undefined;
   /** For tasks of other engines: by instance and sink, then task. */
   readonly #travelling = new Map<string, Map<number, Table>>();
 
@@ -38,18 +42,31 @@ export class BatchRun {
   }
 
   table(sink: Sink, instance: number, task: number): Table {
-    const key = `${instance}/${sink.id}/${task}`;
-    let table = this.#tables.get(key);
+    const tables = this.#tablesOf(sink, instance);
+    let table = tables[task];
     if (table === undefined) {
       table = makeTable(sink);
-      this.#tables.set(key, table);
+      tables[task] = table;
     }
     return table;
   }
 
+  #tablesOf(sink: Sink, instance: number): (Table | undefined)[] {
+    const last = this.#lastTables;
+    if (last !== undefined && last.instance === instance && last.sink === sink) return last.tables;
+    const key = `${instance}/${sink.id}`;
+    let tables = this.#tables.get(key);
+    if (tables === undefined) {
+      tables = [];
+      this.#tables.set(key, tables);
+    }
+    this.#lastTables = { instance, sink, tables };
+    return tables;
+  }
+
   takeTable(sink: Sink, instance: number, task: number): Table {
     const table = this.table(sink, instance, task);
-    this.#tables.delete(`${instance}/${sink.id}/${task}`);
+    this.#tablesOf(sink, instance)[task] = undefined;
     return table;
   }
 

@@ -45,7 +45,9 @@ export class ExplodeRun {
     }
     const view = this.#nextView();
     if (view === notHereYet) return notHereYet;
-    return view === undefined ? undefined : [...this.vars, ...this.decode!(view.bytes, view.start, view.end)];
+    if (view === undefined) return undefined;
+    const decoded = this.decode!(view.bytes, view.start, view.end);
+    return this.vars.length === 0 ? decoded : [...this.vars, ...decoded];
   }
 
   #nextView(): View | undefined | typeof notHereYet {
