@@ -23,7 +23,8 @@ import { levelKv } from "../src/storage/kv-level.ts";
 import { defaults, type JobArgs, type Op, userName } from "./jobs/job.ts";
 import { nestedOp, queryOp, rangeOp } from "./jobs/reads.ts";
 import { transferOp } from "./jobs/transfers.ts";
-import { CountModule, MicrobatchCountModule } from "./modules/count.ts";
+import { CountModule } from "./modules/count.ts";
+import { MicrobatchCountModule } from "./modules/microbatch-count.ts";
 import { ReadsModule } from "./modules/reads.ts";
 import { MicrobatchTransfers, StreamTransfers } from "./modules/transfers.ts";
 
