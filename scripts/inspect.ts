@@ -6,7 +6,8 @@ import { basename, join } from "node:path";
 import { u32At } from "../src/base/bytes.ts";
 import { decodeValue } from "../src/base/value-codec.ts";
 import { type DepotAppend, decodeAppendEntry } from "../src/depot/append-entry.ts";
-import { BLOCK_HEADER_BYTES, DEPOT_HEADER_BYTES, depotSegmentOffset, headerOf } from "../src/depot/segments.ts";
+import { BLOCK_HEADER_BYTES, headerOf } from "../src/depot/segment-blocks.ts";
+import { DEPOT_HEADER_BYTES, depotSegmentOffset } from "../src/depot/segments.ts";
 import { DEPOT_APPEND, entryKindNames } from "../src/replication/entry.ts";
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, scanSegment, segmentNumber } from "../src/storage/segment.ts";
 

@@ -106,23 +106,24 @@ export class DepotClient<T = any> {
     });
   }
 
-  /** Records of a partition at offsets [from, to). Errors: OFFSET_OUT_OF_RANGE, TOO_LARGE. */
+  /** Records of a partition at offsets [from, to); those that a migration has removed are left out. Errors: OFFSET_OUT_OF_RANGE, TOO_LARGE. */
   async read(partition: number, from: number, to: number): Promise<T[]> {
     if (!isOffset(from) || !isOffset(to) || from > to) {
       const message = `[${from}, ${to}) is not a range of offsets`;
       throw new RamaError("OFFSET_OUT_OF_RANGE", message, { from, to });
     }
-    const records = await this.#readSome(partition, from, to);
+    const records: T[] = [];
     // An engine puts into one answer as many as it holds.
-    while (records.length < to - from) {
-      const more = await this.#readSome(partition, from + records.length, to);
-      if (more.length === 0) break;
-      for (const record of more) records.push(record);
+    for (let at = from; ; ) {
+      const some = await this.#readSome(partition, at, to);
+      for (const record of some.records) records.push(record);
+      at += some.count;
+      if (at >= to || some.count === 0) return records;
     }
-    return records;
   }
 
-  #readSome(partition: number, from: number, to: number): Promise<T[]> {
+  /** `count`: with tombstones, which hold no record. */
+  #readSome(partition: number, from: number, to: number): Promise<{ records: T[]; count: number }> {
     return call(this.#context, {
       moduleName: this.#moduleName,
       what: `a read of partition ${partition} of ${this.#name}`,
@@ -134,11 +135,12 @@ export class DepotClient<T = any> {
       read: (frame, at) => {
         const reader = new FrameReader(frame, at);
         const records: T[] = [];
-        while (reader.remaining > 0) {
+        let count = 0;
+        for (; reader.remaining > 0; count++) {
           const value = reader.block();
-          records.push(decodeValue(value, 0, value.length, this.#context.classes) as T);
+          if (value.length > 0) records.push(decodeValue(value, 0, value.length, this.#context.classes) as T);
         }
-        return records;
+        return { records, count };
       },
     });
   }

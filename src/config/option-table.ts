@@ -333,6 +333,7 @@ export const options: readonly Option[] = [
     0.25,
     "Share kept beyond depot.max.entries.per.partition.",
   ),
+  dynamic("module", "depot.trim.interval.millis", int(1), 600000, "How often depots are trimmed."),
   dynamic(
     "depot",
     "depot.trim.coordinate.local.topologies",

@@ -8,7 +8,6 @@ import { Emitter } from "./emit.ts";
 import type { Label } from "./flow.ts";
 import { FlowBuilder } from "./flow-builder.ts";
 import type { BlockNode } from "./nodes.ts";
-import { refuseWhatIsNotThere } from "./not-yet.ts";
 import { type Plan, planOf } from "./plan.ts";
 import { recordDecoder, splitRecords } from "./record-fields.ts";
 
@@ -18,7 +17,6 @@ export interface CompileModuleOptions {
 }
 
 export function compileModule(definition: ModuleDefinition, options: CompileModuleOptions = {}): CompiledModule {
-  refuseWhatIsNotThere(definition);
   const topologies = definition.topologies.map((topology) => compileTopology(definition, topology, options));
   return Object.freeze({ definition, topologies: Object.freeze(topologies) });
 }

@@ -4,7 +4,10 @@
 //   44 01 depot u16 | task u32 | 00              → state of the partition
 //   44 01 depot u16 | task u32 | 01 | client     → tokens of one client (dedupe.ts); client: 16 bytes
 //   state := version u8 (1) | start u48 | evicted time u48 | has files u8 | end u48 | file u48 | length u48 | last block u48
-// The four numbers at the end are how far the partition's files count (segments.ts FileMark): what was synced before the batch with the state was written.
+//          | version u8 (2) | the same | generation u32 | has migration u8 | boundary u48 | its generation u32 | id, UTF-8 to the end
+// `end` … `last block` are how far the partition's files count (segments.ts FileMark): what was synced before the batch with the state was written. Version 2 is written
+// once a partition has had a migration: its files have been rewritten `generation` times, and the migration is about records below `boundary` in files of
+// the generation that it names (migration.ts).
 // Example, depot 1, task 3, no files yet: 44 01 0001 00000003 00 → 01 000000000000 000000000000 00 (24 zero bytes).
 import { concatBytes, prefixSuccessor } from "../base/bytes.ts";
 import { RamaError } from "../base/errors.ts";
@@ -12,8 +15,10 @@ import type { Kv, KvEntry, KvOp, KvRange } from "../storage/kv.ts";
 import { getU48, putU48 } from "./append-entry.ts";
 import type { FileMark } from "./segments.ts";
 
-const STATE_VERSION = 1;
+const STATE_VERSION = 2;
 const STATE_BYTES = 38;
+/** After those of version 1. */
+const MIGRATION_BYTES = 15;
 const PREFIX = 0x44;
 const pageEntries = 1000;
 /** What a removed depot is called until its data is deleted; names of depots begin with a star. */
@@ -23,6 +28,17 @@ export interface PartitionState {
   readonly start: number;
   readonly evictedMs: number;
   readonly mark: FileMark | undefined;
+  /** Of the files; each rewriting makes another. */
+  readonly generation: number;
+  readonly migration: StoredMigration | undefined;
+}
+
+/** A migration of which a partition knows. */
+export interface StoredMigration {
+  readonly id: string;
+  /** Records below were appended before it began: as long as they stand in files of `generation`, they are in their old form. */
+  readonly boundary: number;
+  readonly generation: number;
 }
 
 const text = new TextEncoder();
@@ -44,28 +60,55 @@ export const clientKey = (depot: number, task: number, client: Uint8Array): Uint
   concatBytes(partitionPrefix(depot, task, 1), client);
 
 export function encodeState(state: PartitionState): Uint8Array {
-  const value = new Uint8Array(STATE_BYTES);
+  const { generation, migration, mark } = state;
+  const id = text.encode(migration?.id ?? "");
+  const isPlain = generation === 0 && migration === undefined;
+  const value = new Uint8Array(isPlain ? STATE_BYTES : STATE_BYTES + MIGRATION_BYTES + id.length);
   const view = new DataView(value.buffer);
-  value[0] = STATE_VERSION;
+  value[0] = isPlain ? 1 : STATE_VERSION;
   putU48(view, 1, state.start);
   putU48(view, 7, state.evictedMs);
-  const { mark } = state;
-  if (mark === undefined) return value;
-  value[13] = 1;
-  putU48(view, 14, mark.end);
-  putU48(view, 20, mark.file);
-  putU48(view, 26, mark.length);
-  putU48(view, 32, mark.lastBlock);
+  if (mark !== undefined) {
+    value[13] = 1;
+    putU48(view, 14, mark.end);
+    putU48(view, 20, mark.file);
+    putU48(view, 26, mark.length);
+    putU48(view, 32, mark.lastBlock);
+  }
+  if (isPlain) return value;
+  view.setUint32(STATE_BYTES, generation, true);
+  if (migration === undefined) return value;
+  value[STATE_BYTES + 4] = 1;
+  putU48(view, STATE_BYTES + 5, migration.boundary);
+  view.setUint32(STATE_BYTES + 11, migration.generation, true);
+  value.set(id, STATE_BYTES + MIGRATION_BYTES);
   return value;
 }
 
 export function decodeState(value: Uint8Array): PartitionState {
-  if (value[0] !== STATE_VERSION || value.length !== STATE_BYTES) {
-    throw new RamaError("STORE_CORRUPT", `state of a depot partition of unknown version ${value[0]}`);
+  const version = value[0];
+  const isWhole = version === 1 ? value.length === STATE_BYTES : value.length >= STATE_BYTES + MIGRATION_BYTES;
+  if ((version !== 1 && version !== STATE_VERSION) || !isWhole) {
+    throw new RamaError("STORE_CORRUPT", `state of a depot partition of unknown version ${version}`);
   }
   const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
   const mark = { end: getU48(view, 14), file: getU48(view, 20), length: getU48(view, 26), lastBlock: getU48(view, 32) };
-  return { start: getU48(view, 1), evictedMs: getU48(view, 7), mark: value[13] === 1 ? mark : undefined };
+  const isPlain = version === 1;
+  return {
+    start: getU48(view, 1),
+    evictedMs: getU48(view, 7),
+    mark: value[13] === 1 ? mark : undefined,
+    generation: isPlain ? 0 : view.getUint32(STATE_BYTES, true),
+    migration: isPlain || value[STATE_BYTES + 4] !== 1 ? undefined : migrationIn(value, view),
+  };
+}
+
+function migrationIn(value: Uint8Array, view: DataView): StoredMigration {
+  return {
+    id: new TextDecoder().decode(value.subarray(STATE_BYTES + MIGRATION_BYTES)),
+    boundary: getU48(view, STATE_BYTES + 5),
+    generation: view.getUint32(STATE_BYTES + 11, true),
+  };
 }
 
 /** Numbers of the named depots; new names get theirs durably. */

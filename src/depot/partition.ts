@@ -1,13 +1,18 @@
 // One depot partition: gives offsets, carries records into the replog, and lets them be read once they are applied.
 //
-//   startOffset ≤ copied ≤ endOffset (applied) ≤ appendEnd
+//   startOffset ≤ copied ≤ endOffset (applied) ≤ appendEnd          (trimming may take startOffset past `copied`)
 // A record is in memory from its append until it has been copied into the partition's files (1 MB, or with the next flush); the newest ones stay a while longer for
 // readers that are near the end. Copied bytes are synced only before the log lets go of their entries (replication/flush.ts).
 import { assert } from "../base/assert.ts";
 import { RamaError } from "../base/errors.ts";
 import { type AppendToken, appendEntryHeader, DEPOT_APPEND, type DepotAppend } from "./append-entry.ts";
 import type { DedupeTable } from "./dedupe.ts";
-import { type DepotSegments, type RecordRun, type RecordView, viewRecords } from "./segments.ts";
+import { type RecordRun, type RecordView, viewRecords } from "./segment-blocks.ts";
+import type { DepotControl } from "./control-entry.ts";
+import type { PartitionState, StoredMigration } from "./depot-state.ts";
+import type { RecordMigration } from "./migration.ts";
+import type { Rewriting } from "./rewrite.ts";
+import type { DepotSegments } from "./segments.ts";
 
 const defaultCopyBytes = 1024 * 1024;
 /** Copied records that stay in memory: one to two reads of a topology that keeps up. */
@@ -41,14 +46,24 @@ export interface DepotPartitionOptions {
   readonly keptBytes?: number;
   /** Applied bytes that are put into the files at once. */
   readonly copyBytes?: number;
+  /** What the files do not know themselves. */
+  readonly state?: Pick<PartitionState, "start" | "generation" | "migration">;
+  /** Of this version of the module. */
+  readonly migration?: RecordMigration;
 }
 
 export class DepotPartition {
   readonly depot: number;
   readonly name: string;
   readonly task: number;
-  readonly segments: DepotSegments;
+  segments: DepotSegments;
   readonly dedupe: DedupeTable;
+  /** How often the files have been written anew. */
+  generation: number;
+  readonly migration: RecordMigration | undefined;
+  /** The migration that the log knows of. */
+  #begun: StoredMigration | undefined;
+  #oldBelow: number;
   /** Tests: told of each read. */
   onRead: ((from: number, records: number) => void) | undefined = undefined;
   readonly #keptBytes: number;
@@ -80,7 +95,11 @@ export class DepotPartition {
     this.dedupe = options.dedupe;
     this.#keptBytes = options.keptBytes ?? defaultKeptBytes;
     this.#copyBytes = options.copyBytes ?? defaultCopyBytes;
-    this.#start = options.segments.start;
+    this.#start = Math.max(options.segments.start, options.state?.start ?? 0);
+    this.generation = options.state?.generation ?? 0;
+    this.#begun = options.state?.migration;
+    this.migration = options.migration;
+    this.#oldBelow = this.#oldRecords();
     this.#end = options.segments.end;
     this.#appendEnd = options.segments.end;
     this.#lastMs = options.segments.lastMs;
@@ -165,8 +184,8 @@ export class DepotPartition {
   }
 
   /**
-   * Views of the records of [from, to), in order, until they have `maxBytes`, one at least. The bytes must not be changed and may be kept. OFFSET_OUT_OF_RANGE when
-   * the range is not within [startOffset, endOffset].
+   * Views of the records of [from, to), in order, until they have `maxBytes`, one at least; a view of no bytes is a tombstone. The bytes must not be changed and may
+   * be kept. OFFSET_OUT_OF_RANGE when the range is not within [startOffset, endOffset]; USER_CODE_FAILED when a migration cannot map the first.
    */
   read(from: number, to: number, maxBytes: number): RecordView[] {
     if (!(from >= this.#start && from <= to && to <= this.#end)) throw this.#outOfRange(from, to);
@@ -184,14 +203,84 @@ export class DepotPartition {
       this.segments.read(offset, Math.min(to, memoryStart), left, views);
       for (const view of views) left -= view.end - view.start;
       offset = views.at(-1)!.offset + 1;
-      if (offset < memoryStart) return;
+      if (from < this.#oldBelow && this.#filesAreOld) this.#map(views, 0);
+      if (offset < memoryStart || views.at(-1)!.offset + 1 < offset) return;
     }
+    const inMemory = views.length;
     for (let at = this.#chunkAt(offset); offset < to && left > 0; at++) {
       const before = views.length;
       viewRecords(this.#chunks[at]!, offset, to, left, views);
       for (let i = before; i < views.length; i++) left -= views[i]!.end - views[i]!.start;
       if (views.length > before) offset = views.at(-1)!.offset + 1;
     }
+    if (from < this.#oldBelow) this.#map(views, inMemory);
+  }
+
+  // ---- what happens beside appends
+
+  /** What has happened, from the log or just made durable. */
+  applyControl({ kind, offset, id }: DepotControl): void {
+    this.changed = true;
+    if (kind === "trim") this.#start = Math.max(this.#start, Math.min(offset, this.#end));
+    else if (id === "") this.#begun = undefined;
+    else if (this.#begun?.id !== id) this.#begun = { id, boundary: offset, generation: this.generation };
+    this.#oldBelow = this.#oldRecords();
+  }
+
+  /** The migration that the log knows of. */
+  get begun(): StoredMigration | undefined {
+    return this.#begun;
+  }
+
+  /** What the log has to be told before this version of the module appends anything; undefined: nothing. */
+  migrationToBegin(): DepotControl | undefined {
+    const id = this.migration?.id ?? "";
+    if (id === (this.#begun?.id ?? "")) return undefined;
+    return { kind: "migrate", depot: this.depot, task: this.task, offset: this.#appendEnd, id };
+  }
+
+  /** Records as they are to be stored. USER_CODE_FAILED. */
+  toStore(records: Uint8Array): Uint8Array {
+    return this.migration === undefined ? records : this.migration.mapAll(records, 0, records.length, -1);
+  }
+
+  /** Records below this may be in their older form; 0: none. */
+  #oldRecords(): number {
+    return this.#begun !== undefined && this.#begun.id === this.migration?.id ? this.#begun.boundary : 0;
+  }
+
+  /** Those that stand in the files are. */
+  get #filesAreOld(): boolean {
+    return this.#begun?.generation === this.generation;
+  }
+
+  /** Maps views from `first` on, as far as they are old; the views end before a record that cannot be mapped. */
+  #map(views: RecordView[], first: number): void {
+    let last = first;
+    while (last < views.length && views[last]!.offset < this.#oldBelow) last++;
+    if (last > first) this.migration!.mapViews(views, first, last);
+  }
+
+  /** The files hold old records that can be read: they are to be written anew. */
+  get isOld(): boolean {
+    return this.#oldBelow > this.#start && this.#filesAreOld;
+  }
+
+  /** One stretch of it, into `next`; undefined: the newest old records are not in the files yet. */
+  rewriteInto(next: DepotSegments): Rewriting | undefined {
+    const { segments, migration } = this;
+    if (!this.isOld || segments.end < this.#oldBelow) return undefined;
+    return { old: segments, next, migration: migration!, boundary: this.#oldBelow, start: this.#start };
+  }
+
+  /** `next` holds all that the files hold. Returns the old ones. */
+  changeOver(next: DepotSegments): DepotSegments {
+    const old = this.segments;
+    assert(next.end === old.end, `${this.name} ${this.task}: rewritten up to ${next.end} of ${old.end}`);
+    this.segments = next;
+    this.generation++;
+    this.changed = true;
+    return old;
   }
 
   /** Epoch milliseconds. OFFSET_OUT_OF_RANGE. */

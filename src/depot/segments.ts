@@ -14,13 +14,22 @@
 import { u32At } from "../base/bytes.ts";
 import { RamaError } from "../base/errors.ts";
 import type { Disk, DiskFile } from "../storage/disk.ts";
-import { getU48, putU48 } from "./append-entry.ts";
+import { putU48 } from "./append-entry.ts";
+import {
+  addToIndex,
+  BLOCK_HEADER_BYTES,
+  type BlockHeader,
+  headerOf,
+  type IndexEntry,
+  indexEveryBytes,
+  joins,
+  type RecordRun,
+  type RecordView,
+  viewRecords,
+} from "./segment-blocks.ts";
 
 const MAGIC = "RAMADEP1";
 export const DEPOT_HEADER_BYTES = 32;
-export const BLOCK_HEADER_BYTES = 24;
-const COUNTED_HEADER_BYTES = 16;
-const indexEveryBytes = 64 * 1024;
 const scanWindowBytes = 1024 * 1024;
 const readWindowBytes = 128 * 1024;
 const defaultSegmentSizeBytes = 16 * 1024 * 1024;
@@ -31,24 +40,6 @@ export const depotSegmentName = (firstOffset: number): string => `${String(first
 export const depotSegmentOffset = (name: string): number | undefined =>
   /^\d{16}\.depot$/.test(name) ? Number(name.slice(0, 16)) : undefined;
 
-/** A record where it lies: its value is [start, end) of `bytes`. */
-export interface RecordView {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Records with one append time, one behind the other: [start, end) of `bytes`. */
-export interface RecordRun {
-  readonly offset: number;
-  readonly count: number;
-  readonly appendMs: number;
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-}
-
 /** How far the files count. */
 export interface FileMark {
   /** Offset behind the last record in the files. */
@@ -57,12 +48,6 @@ export interface FileMark {
   readonly file: number;
   readonly length: number;
   readonly lastBlock: number;
-}
-
-interface IndexEntry {
-  readonly offset: number;
-  readonly appendMs: number;
-  readonly position: number;
 }
 
 interface DepotFile {
@@ -301,6 +286,43 @@ export class DepotSegments {
     return offset;
   }
 
+  /** The blocks with the records of [from, end), checked, until they have `maxBytes`, one at least; the first may begin before `from`. */
+  runs(from: number, maxBytes: number): RecordRun[] {
+    const found: RecordRun[] = [];
+    let offset = from;
+    for (let at = this.#fileAt(from), left = maxBytes; offset < this.#end && left > 0; at++) {
+      const file = this.#files[at]!;
+      for (let position = this.#indexAt(file, offset); position < file.length && left > 0; ) {
+        const header = this.#header(file, position);
+        if (header.offset + header.count > offset) {
+          const run = this.#block(this.#read(file, position, header.next - position), 0, file.path, position);
+          found.push(run);
+          left -= run.end - run.start;
+          offset = run.offset + run.count;
+        }
+        position = header.next;
+      }
+    }
+    return found;
+  }
+
+  /** Removes files all of whose records are below `offset`, but never the one that begins at `newest`, which is to be there at the next open; durable at the return. */
+  dropBelow(offset: number, newest: number): void {
+    const isDroppable = (at: number) =>
+      at + 1 < this.#files.length &&
+      this.#files[at + 1]!.firstOffset <= offset &&
+      this.#files[at]!.firstOffset < newest;
+    let count = 0;
+    while (isDroppable(count)) count++;
+    if (count === 0) return;
+    for (const file of this.#files.splice(0, count)) {
+      this.#readers.get(file)?.close();
+      this.#readers.delete(file);
+      this.#disk.remove(file.path);
+    }
+    this.#disk.syncDir(this.#dir);
+  }
+
   appendTimeOf(offset: number): number {
     const file = this.#files[this.#fileAt(offset)]!;
     let at = this.#indexAt(file, offset);
@@ -424,50 +446,5 @@ export class DepotSegments {
 
   #corrupt(path: string, position: number, what: string): RamaError {
     return new RamaError("STORE_CORRUPT", `${path} ${what} (byte ${position})`, { path, position });
-  }
-}
-
-interface BlockHeader {
-  readonly offset: number;
-  readonly count: number;
-  readonly appendMs: number;
-  /** Where the next block begins. */
-  readonly next: number;
-}
-
-/** undefined: no block header can stand there. `position`: where `at` is in the file. */
-export function headerOf(bytes: Uint8Array, at: number, position: number): BlockHeader | undefined {
-  if (at + BLOCK_HEADER_BYTES > bytes.length) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset + at, BLOCK_HEADER_BYTES);
-  const length = view.getUint32(0, true);
-  if (length < COUNTED_HEADER_BYTES) return undefined;
-  return {
-    offset: getU48(view, 8),
-    count: view.getUint32(14, true),
-    appendMs: getU48(view, 18),
-    next: position + 8 + length,
-  };
-}
-
-function joins(run: RecordRun, bytes: Uint8Array, end: number, appendMs: number): boolean {
-  return run.bytes === bytes && run.start === end && run.appendMs === appendMs;
-}
-
-function addToIndex(index: IndexEntry[] | undefined, entry: IndexEntry): void {
-  const last = index?.at(-1);
-  if (last === undefined || entry.position - last.position >= indexEveryBytes) index?.push(entry);
-}
-
-/** Adds views of those records of a run that are in [from, to), until they have `maxBytes`. */
-export function viewRecords(run: RecordRun, from: number, to: number, maxBytes: number, into: RecordView[]): void {
-  let at = run.start;
-  let left = maxBytes;
-  const end = Math.min(to, run.offset + run.count);
-  for (let offset = run.offset; offset < end && left > 0; offset++) {
-    const start = at + 4;
-    at = start + u32At(run.bytes, at);
-    if (offset < from) continue;
-    into.push({ offset, bytes: run.bytes, start, end: at });
-    left -= at - start;
   }
 }

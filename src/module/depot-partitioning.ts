@@ -8,7 +8,7 @@ import { declared } from "./draft.ts";
 import type { DepotDefinition, DepotPartitioning } from "./definition.ts";
 
 /** What a migration returns for a record that is to go. */
-const tombstone: unique symbol = Symbol.for("rama.depot.tombstone");
+export const tombstone: unique symbol = Symbol.for("rama.depot.tombstone");
 
 /** A scheme of its own: `{ choosePartitionIndex(record, numPartitions) }`, or a class with that method. */
 export interface Partitioning<T = any> {

@@ -4,7 +4,7 @@
 //   FETCH_DEPOT    := kind | depot u16 | task u32 | request u32 | from f64 | to f64 | bytes u32 | wait u32
 //                                             ANSWER: start offset f64 | next offset f64 | (skipped u32 | length u32 | value)*
 //   OFFSET_AT      := kind | depot u16 | task u32 | request u32 | epoch milliseconds f64          ANSWER: offset f64
-// `to` is exclusive. Offsets outside [start, end] are FAILURE OFFSET_OUT_OF_RANGE. A fetch gives records of [from, to) until they have `bytes`; when there are none it
+// A value of no bytes that was read is a tombstone. `to` is exclusive. Offsets outside [start, end] are FAILURE OFFSET_OUT_OF_RANGE. A fetch gives records of [from, to) until they have `bytes`; when there are none it
 // is answered once there are, or after `wait` milliseconds. One from below the start begins at the start. All records below `next offset` are in the answer or gone;
 // `skipped` is how many offsets before a record are.
 import { badFrame, FrameReader, type FrameWriter } from "./frame-fields.ts";

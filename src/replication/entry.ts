@@ -18,6 +18,9 @@ export const MICROBATCH_ABORT = 7;
 /** A leader's first entry in its epoch; nothing to apply. */
 export const EPOCH_BEGINS = 8;
 
+/** depot/control-entry.ts: a partition is trimmed, or its migration begins. */
+export const DEPOT_CONTROL = 9;
+
 export const entryKindNames: Readonly<Record<number, string>> = {
   [DEPOT_APPEND]: "depot append",
   [TURN]: "turn",
@@ -27,4 +30,5 @@ export const entryKindNames: Readonly<Record<number, string>> = {
   [MICROBATCH_DECIDE]: "microbatch decide",
   [MICROBATCH_ABORT]: "microbatch abort",
   [EPOCH_BEGINS]: "epoch begins",
+  [DEPOT_CONTROL]: "depot control",
 };

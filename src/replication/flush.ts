@@ -103,10 +103,10 @@ export class StoreFlusher {
     return bytes;
   }
 
-  /** Resolves when everything that is applied now is flushed. */
-  async flushNow(): Promise<void> {
+  /** Resolves when everything that is applied now is flushed; with the depots' files, if so wanted. */
+  async flushNow(withDepots = false): Promise<void> {
     while (this.#running !== undefined) await this.#running.catch(() => {});
-    await this.#start(false);
+    await this.#start(withDepots);
   }
 
   /** The same with the depots' files: of what is applied now, the log holds nothing that is needed. */

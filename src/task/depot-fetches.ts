@@ -1,7 +1,8 @@
 // Fetches of other modules' topologies that are ahead of their depot partition: each is answered when the partition has grown, or when its time is up.
 import type { Env, Timer } from "../base/env.ts";
-import type { RamaError } from "../base/errors.ts";
+import { RamaError } from "../base/errors.ts";
 import type { DepotPartition } from "../depot/partition.ts";
+import type { RecordView } from "../depot/segment-blocks.ts";
 import type { EngineFetch } from "./engine-api.ts";
 
 interface Waiting {
@@ -68,7 +69,16 @@ function answer(partition: DepotPartition, { from, to, bytes, reply }: EngineFet
   const { startOffset, endOffset } = partition;
   const first = Math.max(from, startOffset);
   const end = Math.max(first, Math.min(to, endOffset));
-  const records = partition.read(first, end, bytes);
-  const last = records.at(-1);
+  let found: RecordView[];
+  try {
+    found = partition.read(first, end, bytes);
+  } catch (error) {
+    if (!(error instanceof RamaError)) throw error;
+    reply(error, null);
+    return;
+  }
+  const last = found.at(-1);
+  // A view of no bytes is a tombstone.
+  const records = found.filter((view) => view.start < view.end);
   reply(null, { startOffset, nextOffset: last === undefined ? end : last.offset + 1, records });
 }

@@ -52,6 +52,8 @@ export interface EngineOptions {
   readonly paused?: readonly string[];
   /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */
   readonly stuckNote?: SharedArrayBuffer;
+  /** Size of the files of depot partitions; tests make it small. */
+  readonly depotSegmentBytes?: number;
   /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */
   readonly onBroken?: (error: RamaError) => void;
   /** In process: told what tasks do, for tests. */

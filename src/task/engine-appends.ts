@@ -107,7 +107,7 @@ export class EngineAppends {
   #storeRecords(
     task: Task,
     depot: number,
-    bytes: Uint8Array,
+    records: Uint8Array,
     count: number,
     token: AppendToken | null,
     level: AckLevelName,
@@ -115,9 +115,12 @@ export class EngineAppends {
   ): void {
     const subscribers = this.#core.subscribers[depot]!;
     const { replog } = this.#core.groupOf[task.id]!;
+    const partition = task.depots[depot]!;
+    let bytes = records;
     let stored: { offset: number; duplicate: boolean };
     try {
-      stored = task.depots[depot]!.append(replog, bytes, count, token, this.#core.options.env.now(), nothing);
+      if (partition.migration !== undefined) bytes = partition.toStore(records);
+      stored = partition.append(replog, bytes, count, token, this.#core.options.env.now(), nothing);
     } catch (error) {
       if (!(error instanceof RamaError)) throw error;
       reply(error, -1, null, null);

@@ -11,7 +11,7 @@ import { retireDepots } from "../depot/depot-state.ts";
 import { deleteRetiredDepots, openDepots, type DepotGroup } from "../depot/depot-store.ts";
 import { openPStateGroup } from "../pstate/group.ts";
 import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";
-import { DEPOT_APPEND, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
+import { DEPOT_APPEND, DEPOT_CONTROL, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
 import { StoreFlusher } from "../replication/flush.ts";
 import { GroupReplog } from "../replication/replog.ts";
 import type { KvOp } from "../storage/kv.ts";
@@ -124,6 +124,8 @@ async function openGroup(
     dir: opened.depotsDir,
     tasks,
     depots: module.definition.depots,
+    ...(classes === undefined ? {} : { classes }),
+    ...(options.depotSegmentBytes === undefined ? {} : { segmentSizeBytes: options.depotSegmentBytes }),
   });
   return { id, tasks, pstates, depots };
 }
@@ -148,7 +150,10 @@ class Recovery {
       throw new RamaError("STORE_CORRUPT", `the log holds task group ${group}, which is not of this engine`, { group });
     }
     if (kind === DEPOT_APPEND) objects.depots.applyEntry(payload);
-    else if (kind === TURN) for (const part of this.#turns.push({ group, offset, payload, applied })) this.#apply(part);
+    else if (kind === DEPOT_CONTROL) {
+      if (!applied) objects.depots.applyControl(payload);
+    } else if (kind === TURN)
+      for (const part of this.#turns.push({ group, offset, payload, applied })) this.#apply(part);
     else if (kind !== EPOCH_BEGINS) {
       throw new RamaError(
         "STORE_CORRUPT",
@@ -283,8 +288,12 @@ export class EngineStore {
   }
 
   /** Everything that is applied now is in the Kv afterwards. */
-  async flush(): Promise<void> {
-    await this.#flusher?.flushNow();
+  async flush(withDepots = false): Promise<void> {
+    await this.#flusher?.flushNow(withDepots);
+  }
+
+  get depots(): readonly { readonly group: TaskGroup; readonly depots: DepotGroup }[] {
+    return this.#objects.map(({ depots }, i) => ({ group: this.groups[i]!, depots }));
   }
 
   /** Leaves little to do to `close`, and to the next open. */

@@ -2,6 +2,7 @@
 // engines - and becomes a job of the turn (commit-loop.ts). What topologies do with it is theirs (topology-runtime.ts).
 import { Mirrors } from "../client/mirrors.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
+import { Background } from "./background.ts";
 import { CommitLoop } from "./commit-loop.ts";
 import type {
   DeadLetterAction,
@@ -21,7 +22,6 @@ import { EngineReads } from "./engine-reads.ts";
 import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
-import { migrationsOf, type PStateMigrations } from "./pstate-migrations.ts";
 import { OptionView } from "./option-view.ts";
 import type { EngineWatch, Subscription } from "./proxies.ts";
 import { QueryCalls } from "./query-calls.ts";
@@ -46,7 +46,7 @@ export class Engine implements EventReceiver {
   readonly #reads: EngineReads;
   readonly #calls: QueryCalls;
   readonly #globals: TaskGlobals;
-  readonly #migrations: PStateMigrations;
+  readonly #background: Background;
   /** Indexes of topologies. */
   readonly #quarantined = new Set<number>();
 
@@ -61,7 +61,7 @@ export class Engine implements EventReceiver {
       await engine.#start();
       await store.retireRemoved();
       store.deleteRemoved();
-      engine.#migrations.start();
+      engine.#background.start();
       Object.assign(engine.recovered, { ...store.recovered, ms: options.env.monotonicMs() - startMs });
       return engine;
     } catch (error) {
@@ -101,7 +101,7 @@ export class Engine implements EventReceiver {
     this.#globals = this.#makeGlobals();
     this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
-    this.#migrations = migrationsOf(this.#host, store, this.#core.runtimes, (error) => this.#break(error));
+    this.#background = new Background(core, store, (error) => this.#break(error));
     this.#core.view.follow(() => {
       const shares = this.#core.view.get("worker.event.category.proportions");
       if (shares !== null && typeof shares === "object")
@@ -179,8 +179,8 @@ export class Engine implements EventReceiver {
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
     for (const runtime of this.#core.runtimes)
       if (this.#options.paused?.includes(runtime.topology.name)) runtime.pause();
+    this.#background.begin();
     for (const runtime of this.#core.runtimes) runtime.start();
-    this.#migrations.begin();
     this.#core.loop.wake();
     await Promise.all(this.#core.runtimes.map((runtime) => runtime.begun?.()));
     // Where new sources begin is durable before anyone can append.
@@ -408,12 +408,12 @@ export class Engine implements EventReceiver {
   }
 
   status(): EngineStatus {
-    return statusOf(this.#core, this.#store, this.#migrations.status());
+    return statusOf(this.#core, this.#store, this.#background.migrations());
   }
 
   /** Asks the files, too. */
   statusWithSizes(): Promise<EngineStatus> {
-    return statusWithSizes(this.#core, this.#store, this.#migrations.status());
+    return statusWithSizes(this.#core, this.#store, this.#background.migrations());
   }
 
   #break(error: unknown): void {
@@ -443,7 +443,7 @@ export class Engine implements EventReceiver {
     this.#core.failed ??= new RamaError("MODULE_NOT_RUNNING", "the engine was killed");
     this.#core.closing = true;
     this.#core.loop.stop();
-    this.#migrations.stop();
+    this.#background.stop();
     for (const runtime of this.#core.runtimes) runtime.abort();
     this.#calls.abort();
     this.#store.abort();
@@ -463,7 +463,7 @@ export class Engine implements EventReceiver {
     this.#appends.rejectHeld(closing);
     this.#reads.rejectFetches(closing);
     for (const runtime of this.#core.runtimes) runtime.close();
-    await this.#migrations.close();
+    await this.#background.close();
     try {
       if (this.#core.failed === null) await this.drained();
     } finally {

@@ -5,11 +5,9 @@ import type { SealedWrites } from "../pstate/contract.ts";
 import type { MigrationStatus } from "../module/migrations.ts";
 import type { PartitionMigration } from "../pstate/migration-run.ts";
 import type { CommitLoop } from "./commit-loop.ts";
-import type { EngineStore } from "./engine-store.ts";
 import type { OptionView } from "./option-view.ts";
 import { flexLatencyJobs } from "./run-queue.ts";
 import type { Sealer, TaskGroup } from "./task-group.ts";
-import type { RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
 import { SECTION_WRITES, type TurnEntry } from "./turn-entry.ts";
 
 export interface PStateMigrationsOptions {
@@ -47,27 +45,6 @@ class MigrationSealer implements Sealer {
     for (const sealed of this.#sealed) entry.add(SECTION_WRITES, sealed.bytes, () => sealed.apply());
     this.#sealed = [];
   }
-}
-
-/** Those of an engine's own parts. */
-export function migrationsOf(
-  host: RuntimeHost,
-  store: EngineStore,
-  runtimes: readonly TopologyRuntime[],
-  onFailed: (error: unknown) => void,
-): PStateMigrations {
-  const { env, loop, options, groups, module } = host;
-  const { pstates, topologies } = module.definition;
-  return new PStateMigrations({
-    env,
-    loop,
-    options,
-    groups,
-    ownerOf: (name) => topologies[pstates.find((pstate) => pstate.name === name)!.topology]!,
-    flush: () => store.flush(),
-    unsettled: (name) => runtimes.some((runtime) => runtime.topology.name === name && runtime.restoring === true),
-    onFailed,
-  });
 }
 
 export class PStateMigrations {

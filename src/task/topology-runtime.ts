@@ -109,6 +109,8 @@ export interface TopologyRuntime {
   deadLetters?(): DeadLetterStatus[];
   /** Begins to run them again, or forgets them; durable at the end of the turn. Returns how many it found. */
   changeDeadLetters?(action: DeadLetterAction, choice: DeadLetterChoice): number;
+  /** Offset of the first record of the partition that it may read again; undefined: it does not read the depot. What is on disk counts. */
+  neededFrom?(depot: number, task: number): number | undefined;
   /** Writes of before the restart wait for a decision, and are not in memory. */
   readonly restoring?: boolean;
   /** Records that it may run stand in the depots. */

@@ -7,13 +7,14 @@ interface Positions {
   offsetAfterTimestamp(ms: number): number;
 }
 
-export function startOffsetOf(from: StartFrom, partition: Positions, nowMs: number): number {
+/** `entriesMax`: what trimming leaves, without the excess; what comes before is not begun with, as it may go at any time. */
+export function startOffsetOf(from: StartFrom, partition: Positions, nowMs: number, entriesMax?: unknown): number {
   const inside = (offset: number) => Math.min(Math.max(offset, partition.startOffset), partition.endOffset);
   switch (from.kind) {
     case "end":
       return partition.endOffset;
     case "beginning":
-      return partition.startOffset;
+      return inside(typeof entriesMax === "number" ? partition.endOffset - entriesMax : partition.startOffset);
     case "afterTimestamp":
       return inside(partition.offsetAfterTimestamp(from.epochMs));
     case "ago":

@@ -52,9 +52,12 @@ export class ExplodeRun {
 
   #nextView(): View | undefined | typeof notHereYet {
     const { skip } = this.slice!;
-    const view = this.#readView();
-    if (view === undefined || view === notHereYet) return view;
-    return view.offset === skip?.offset ? this.#readView() : view;
+    for (;;) {
+      const view = this.#readView();
+      if (view === undefined || view === notHereYet) return view;
+      // A view of no bytes is a tombstone.
+      if (view.offset !== skip?.offset && view.start < view.end) return view;
+    }
   }
 
   #readView(): View | undefined | typeof notHereYet {
@@ -66,6 +69,8 @@ export class ExplodeRun {
       return this.#views[this.#at++];
     }
     if (this.#at === this.#views.length) {
+      // Trimmed since the slice was chosen.
+      if (!isTick && this.#offset < partition.startOffset) this.#offset = partition.startOffset;
       if (this.#offset >= end) return undefined;
       let to = end;
       if (remote !== undefined) {

@@ -169,7 +169,9 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
 
   #firstOffset({ isTick, depot, task, definition }: SourceSlice): number {
     if (isTick) return 0;
-    return startOffsetOf(definition.startFrom, task.depots[depot.index]!, this.host.env.now());
+    const { env, options } = this.host;
+    const entriesMax = options.get("depot.max.entries.per.partition", depot.name);
+    return startOffsetOf(definition.startFrom, task.depots[depot.index]!, env.now(), entriesMax);
   }
 
   job(fn: () => void, category = lowLatencyJobs): void {
@@ -452,6 +454,11 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
 
   get behind(): boolean {
     return this.#loop?.behind ?? false;
+  }
+
+  neededFrom(depot: number, task: number): number | undefined {
+    const slices = this.slices.filter((slice) => slice.depot.index === depot && slice.task.id === task);
+    return slices.length === 0 ? undefined : Math.min(...slices.map(({ durable }) => durable.next));
   }
 
   get restoring(): boolean {

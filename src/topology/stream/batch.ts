@@ -138,6 +138,11 @@ export class StreamRunner extends StageRunner implements Sealer, MarkNoter {
     this.host.context.note.topology(this.topology.index, source.task.id);
     this.host.context.note.record(source.depot.index, batch.offset);
     this.#mark = this.transaction.mark();
+    if (batch.start === batch.end) {
+      // A tombstone.
+      this.x.begin();
+      return "done";
+    }
     const { compiled } = source;
     let vars: unknown[];
     try {

@@ -30,6 +30,9 @@ export interface Waiter {
   readonly index: number;
 }
 
+/** A migration of the depot that throws is asked again after this time. */
+const unreadableMs = 2_000;
+
 /** Finding the lowest open record looks at all of them. */
 const lowEveryMs = 10;
 
@@ -135,6 +138,13 @@ export class SourcePartition {
     return this.remote === undefined ? this.partition.endOffset : this.remote.log.readableTo(this.queuedEnd);
   }
 
+  /** Offset of the first record that may run again after a crash. */
+  get neededFrom(): number {
+    let low = this.durable.next;
+    for (const offset of this.durable.open) if (offset < low) low = offset;
+    return low;
+  }
+
   get executing(): number {
     return this.trees.size + this.#retries.length;
   }
@@ -208,8 +218,16 @@ export class SourcePartition {
     if (this.topology.paused) return undefined;
     if (this.#heldUntilMs > 0 && nowMs < this.#heldUntilMs) return this.#heldUntilMs;
     this.#heldUntilMs = 0;
-    for (const retry of this.#retries.due(nowMs)) this.#again(retry, nowMs);
-    if (!this.isTick) this.#readOn();
+    try {
+      for (const retry of this.#retries.due(nowMs)) this.#again(retry, nowMs);
+      if (!this.isTick) this.#readOn();
+    } catch (error) {
+      if (!(error instanceof RamaError) || error.code !== "USER_CODE_FAILED") throw error;
+      // The depot's migration cannot read on: an update has to mend it.
+      this.topology.lastError = error.message;
+      this.#heldUntilMs = nowMs + unreadableMs;
+      return this.#heldUntilMs;
+    }
     return this.#retries.nextDueMs;
   }
 
@@ -225,7 +243,7 @@ export class SourcePartition {
       return;
     const found = partition.read(this.queuedEnd, end, readBytesMax);
     if (found.length === 0) {
-      // Tombstones only.
+      // Nothing but records of another module that are gone.
       this.#skipTo(end);
       return;
     }
@@ -250,7 +268,13 @@ export class SourcePartition {
   }
 
   #again(retry: Retry, nowMs: number): void {
-    const view = this.recordAt(retry.offset);
+    let view: RecordView | undefined | null;
+    try {
+      view = this.recordAt(retry.offset);
+    } catch (error) {
+      this.#retries.add(retry, nowMs + unreadableMs);
+      throw error;
+    }
     if (view === undefined) this.#retries.add(retry, nowMs + this.topology.retryDelays.firstMs);
     else if (view === null) this.gone(retry.offset);
     else this.topology.runnerOf(this.task).push(RecordBatch.read(this, [view], retry.failures, true));

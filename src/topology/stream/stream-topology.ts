@@ -209,7 +209,9 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
 
   #firstOffset(source: SourcePartition): number {
     if (source.isTick) return 0;
-    return startOffsetOf(source.definition.startFrom, source.partition, this.#host.env.now());
+    const { env, options } = this.#host;
+    const entriesMax = options.get("depot.max.entries.per.partition", source.depot.name);
+    return startOffsetOf(source.definition.startFrom, source.partition, env.now(), entriesMax);
   }
 
   close(): void {
@@ -234,6 +236,11 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
   resume(): void {
     this.paused = false;
     this.pumpSoon();
+  }
+
+  neededFrom(depot: number, task: number): number | undefined {
+    const sources = this.#sourcesOf.get(depot)?.get(task) ?? [];
+    return sources.length === 0 ? undefined : Math.min(...sources.map((source) => source.neededFrom));
   }
 
   status(): TopologyStatus {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { RamaError } from "../../../src/base/errors.ts";
 import { appendEntryHeader, decodeAppendEntry } from "../../../src/depot/append-entry.ts";
+import { decodeControlEntry, encodeControlEntry } from "../../../src/depot/control-entry.ts";
 import { DedupeTable } from "../../../src/depot/dedupe.ts";
 import { decodeState, encodeState, stateKey } from "../../../src/depot/depot-state.ts";
 import { type DepotGroup, openDepots } from "../../../src/depot/depot-store.ts";
@@ -244,6 +245,8 @@ const goldenFile =
   "52414d414445503100000000000000000000000000000000000000008731b88a16000000ffc8a84300000000000001000000e80300000000020000006162";
 const goldenState = "01000000000000050000000000010100000000000000000000003e0000000000200000000000";
 
+const plain = { generation: 0, migration: undefined };
+
 function goldenBytes() {
   const header = appendEntryHeader({
     depot: 1,
@@ -259,7 +262,7 @@ function goldenBytes() {
   partition.applyEntry(decodeAppendEntry(entry));
   partition.copy();
   const file = disk.readFile("/d/0000000000000000.depot");
-  const state = encodeState({ start: 0, evictedMs: 5, mark: partition.segments.mark });
+  const state = encodeState({ ...plain, start: 0, evictedMs: 5, mark: partition.segments.mark });
   return { entry: hex(entry), file: hex(file), state: hex(state) };
 }
 
@@ -279,7 +282,7 @@ test("version 1: bytes of earlier times are read", () => {
     records: records("ab"),
   });
   const state = decodeState(unhex(goldenState));
-  expect(state).toEqual({ start: 0, evictedMs: 5, mark: { end: 1, file: 0, length: 62, lastBlock: 32 } });
+  expect(state).toEqual({ ...plain, start: 0, evictedMs: 5, mark: { end: 1, file: 0, length: 62, lastBlock: 32 } });
   const disk = new MemoryDisk();
   disk.mkdir("/d");
   disk.writeFile("/d/0000000000000000.depot", unhex(goldenFile));
@@ -334,4 +337,23 @@ test("a log that does not keep up refuses appends, and stores nothing of them", 
   expect(append).toThrow(expect.objectContaining({ code: "OVERLOADED" }));
   replog.overloaded = false;
   expect(append()).toEqual({ offset: 0, duplicate: false });
+});
+
+test("version 2 of the state, and control entries, are these bytes", () => {
+  const mark = { end: 9, file: 4, length: 100, lastBlock: 32 };
+  const state = { start: 5, evictedMs: 6, mark, generation: 2, migration: { id: "up", boundary: 7, generation: 1 } };
+  const golden =
+    "02050000000000060000000000010900000000000400000000006400000000002000000000000200000001070000000000010000007570";
+  expect(hex(encodeState(state))).toBe(golden);
+  expect(decodeState(unhex(golden))).toEqual(state);
+  const rewritten = { ...state, migration: undefined };
+  expect(decodeState(encodeState(rewritten))).toEqual(rewritten);
+  const control = { kind: "migrate", depot: 1, task: 3, offset: 5, id: "up" } as const;
+  const entry = "01020100030000000500000000007570";
+  expect(hex(encodeControlEntry(control))).toBe(entry);
+  expect(decodeControlEntry(unhex(entry))).toEqual(control);
+  const trim = { kind: "trim", depot: 1, task: 3, offset: 5, id: "" } as const;
+  expect(decodeControlEntry(encodeControlEntry(trim))).toEqual(trim);
+  for (const damaged of ["02", "0103010003000000050000000000", "0101"])
+    expect(() => decodeControlEntry(unhex(damaged))).toThrow(expect.objectContaining({ code: "STORE_CORRUPT" }));
 });

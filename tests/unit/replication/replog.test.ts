@@ -92,6 +92,7 @@ test("kinds are these numbers, each with a name", () => {
     MICROBATCH_DECIDE: 6,
     MICROBATCH_ABORT: 7,
     EPOCH_BEGINS: 8,
+    DEPOT_CONTROL: 9,
   });
   expect(depotAppendKind).toBe(entry.DEPOT_APPEND);
   expect(Object.keys(entryKindNames).map(Number)).toEqual(Object.values(kinds).sort());
