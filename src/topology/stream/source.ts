@@ -19,16 +19,10 @@ import type { RemotePartition } from "../remote/remote-sources.ts";
 import { SourceLetters } from "./source-letters.ts";
 import type { StreamTopology } from "./stream-topology.ts";
 import type { RecordTree } from "./trees.ts";
+import { type Waiter, Waiters } from "./waiters.ts";
 
 /** Bytes of one read from the depot: the reference advises 50 KB; reading is memory copying here. */
 const readBytesMax = 256 * 1024;
-
-/** An append that waits for a record. More than one do when it has been sent again. */
-export interface Waiter {
-  readonly wait: AppendWait;
-  /** Of the record in that append. */
-  readonly index: number;
-}
 
 /** A migration of the depot that throws is asked again after this time. */
 const unreadableMs = 2_000;
@@ -72,7 +66,7 @@ export class SourcePartition {
   /** Of records that began in this turn and did not end at once. Most of them end in it, and are never entered anywhere. */
   #young: RecordTree[] = [];
   readonly #retries = new RetryQueue<Retry>();
-  readonly #waits = new Map<number, Waiter[]>();
+  readonly #waits = new Waiters();
   /** retryAllAfter: nothing runs before this time. */
   #heldUntilMs = 0;
   #failuresAt = { offset: -1, failures: 0 };
@@ -173,13 +167,13 @@ export class SourcePartition {
       return;
     }
     if (records.wait === undefined) return;
-    for (let i = 0; i < records.count; i++) this.#await(records.offset + i, { wait: records.wait, index: i });
+    for (let i = 0; i < records.count; i++) this.#waits.add(records.offset + i, { wait: records.wait, index: i });
   }
 
   tick(wait: AppendWait | undefined): void {
     const offset = this.queuedEnd++;
     const batch = RecordBatch.read(this, [{ offset, bytes: tickRecord, start: 0, end: 1 }]);
-    if (wait !== undefined) this.#await(offset, { wait, index: 0 });
+    if (wait !== undefined) this.#waits.add(offset, { wait, index: 0 });
     this.topology.runnerOf(this.task).push(batch);
   }
 
@@ -191,22 +185,13 @@ export class SourcePartition {
     const letter = this.letters.get(offset);
     if (letter !== undefined) wait.failed(index, this.failure(errorOfLetter(letter), offset));
     else if (tree !== undefined) tree.waiters = [...(tree.waiters ?? []), { wait, index }];
-    else if (offset >= next || open.has(offset)) this.#await(offset, { wait, index });
+    else if (offset >= next || open.has(offset)) this.#waits.add(offset, { wait, index });
     else wait.done(1);
-  }
-
-  #await(offset: number, waiter: Waiter): void {
-    const waiting = this.#waits.get(offset);
-    if (waiting === undefined) this.#waits.set(offset, [waiter]);
-    else waiting.push(waiter);
   }
 
   /** Who waits for a record that did not come with its append, or was appended again. */
   takeWaiters(offset: number): Waiter[] | undefined {
-    if (this.#waits.size === 0) return undefined;
-    const waiting = this.#waits.get(offset);
-    if (waiting !== undefined) this.#waits.delete(offset);
-    return waiting;
+    return this.#waits.take(offset);
   }
 
   #blocked(): boolean {
@@ -476,12 +461,13 @@ export class SourcePartition {
 
   #keepWaits(batch: RecordBatch): void {
     if (batch.wait === undefined) return;
-    for (let i = 1; i <= batch.left; i++) this.#await(batch.offset + i, { wait: batch.wait, index: batch.index + i });
+    for (let i = 1; i <= batch.left; i++)
+      this.#waits.add(batch.offset + i, { wait: batch.wait, index: batch.index + i });
   }
 
   /** Whoever waits for this attempt waits for the next. */
   #waitOn(tree: RecordTree): void {
-    for (const waiter of tree.waiters ?? []) this.#await(tree.offset, waiter);
+    for (const waiter of tree.waiters ?? []) this.#waits.add(tree.offset, waiter);
   }
 
   /** Trees with events on other engines begin anew: some of those events may be lost. Nobody is told of a failure; what has been written stays so. */

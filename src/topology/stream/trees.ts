@@ -3,7 +3,8 @@ import type { EventTree } from "../../task/event.ts";
 import type { TreeRef } from "../../task/event-codec.ts";
 import type { RecordOrigin } from "./applied-marks.ts";
 import { AckTree, randomAck } from "./ack-tree.ts";
-import type { SourcePartition, Waiter } from "./source.ts";
+import type { SourcePartition } from "./source.ts";
+import type { Waiter } from "./waiters.ts";
 
 export interface TreeOwner {
   random(): number;
