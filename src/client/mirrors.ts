@@ -1,6 +1,7 @@
-// What a module does with objects of other modules, over the client library: reads of a chosen partition, invokes, appends to a chosen partition. One per engine;
-// the routes of all mirrored modules are known before the engine runs anything (`open`), so that the number of partitions can be told at once.
-import { RamaError } from "../base/errors.ts";
+// What a module does with objects of other modules, over the client library: reads of a chosen partition, invokes, appends to a chosen partition. One per engine.
+// Routes of mirrored modules are asked for before the engine runs anything (`open`), so that the number of partitions can be told at once. Where one cannot be had the
+// engine opens nevertheless: what needs the other module fails, and is tried again as any failure is, until it is there.
+import { messageOf, RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
 import type { AckLevelName, MirrorAccess, MirrorPartition, RemotePath } from "../dataflow/compiled.ts";
@@ -14,25 +15,56 @@ import { DepotFeed } from "./depot-feed.ts";
 import type { RouteTable } from "./routing.ts";
 
 /** How long an engine waits at its start for the routes of the modules that it mirrors. */
-const routesTimeoutMs = 60_000;
+const openTimeoutMs = 5_000;
+/** How long a source waits for the number of partitions before its topology's status tells. */
+const routesTimeoutMs = 10_000;
 
 export class Mirrors implements MirrorAccess {
   readonly #core: ClientCore;
   readonly #mirrors: readonly MirrorDefinition[];
   /** By mirror: partitions of a shuffled round robin that are left. */
   readonly #shuffled: number[][] = [];
+  /** Whose routes are being asked for. */
+  readonly #asking = new Set<MirrorDefinition>();
 
   constructor(core: ClientCore, mirrors: readonly MirrorDefinition[]) {
     this.#core = core;
     this.#mirrors = mirrors;
   }
 
-  /** MODULE_NOT_FOUND, UNKNOWN_OBJECT, PRIVATE_PSTATE; TIMEOUT when the routes cannot be had. */
+  /** Resolves when all routes are known, or have not come for a while: then the log says which. */
   async open(): Promise<void> {
-    for (const mirror of this.#mirrors) {
-      const table = await this.#core.context.routing.within(mirror.module, routesTimeoutMs);
-      if (mirror.kind === "query") table.query(mirror.object);
-      else isGlobal(table, mirror);
+    await Promise.all(
+      this.#mirrors.map(async (mirror) => {
+        try {
+          await this.#table(mirror, openTimeoutMs);
+        } catch (error) {
+          const { module, object } = mirror;
+          this.#core.context.env.log.warn(
+            "an object of another module is out of reach: what needs it fails until it is there",
+            {
+              module,
+              object,
+              error: messageOf(error),
+            },
+          );
+        }
+      }),
+    );
+  }
+
+  /** The routes of the mirror's module, which has the object. MODULE_NOT_FOUND, UNKNOWN_OBJECT, PRIVATE_PSTATE, TIMEOUT. */
+  async #table(mirror: MirrorDefinition, timeoutMs: number): Promise<RouteTable> {
+    const { routing } = this.#core.context;
+    const table = await routing.within(mirror.module, timeoutMs);
+    try {
+      find(table, mirror);
+      return table;
+    } catch (error) {
+      // It may have come by an update since.
+      const fresh = await routing.recheck(mirror.module, table, error);
+      find(fresh, mirror);
+      return fresh;
     }
   }
 
@@ -47,20 +79,34 @@ export class Mirrors implements MirrorAccess {
 
   partitions(mirror: number): number {
     const definition = this.#mirrors[mirror]!;
-    const table = this.#core.context.routing.cached(definition.module);
-    if (table !== undefined) return isGlobal(table, definition) ? 1 : table.numTasks;
-    this.#core.context.env.spawn(`routes of ${definition.module}`, async () => {
-      await this.#core.context.routing.get(definition.module).catch(() => undefined);
-    });
-    throw new RamaError("MODULE_NOT_RUNNING", `the routes of ${definition.module} are not known at present`, {
-      module: definition.module,
+    const { module } = definition;
+    const table = this.#core.context.routing.cached(module);
+    if (table === undefined) {
+      this.#ask(definition);
+      throw new RamaError("MODULE_NOT_RUNNING", `the routes of ${module} are not known at present`, { module });
+    }
+    try {
+      return isGlobal(table, definition) ? 1 : table.numTasks;
+    } catch (error) {
+      this.#ask(definition);
+      throw error;
+    }
+  }
+
+  /** For the next try. */
+  #ask(mirror: MirrorDefinition): void {
+    if (this.#asking.has(mirror)) return;
+    this.#asking.add(mirror);
+    this.#core.context.env.spawn(`routes of ${mirror.module}`, async () => {
+      await this.#table(mirror, openTimeoutMs).catch(() => undefined);
+      this.#asking.delete(mirror);
     });
   }
 
   /** Tries until the other module's routes are known; its objects must be there. UNKNOWN_OBJECT, MODULE_NOT_FOUND, TIMEOUT. */
   async partitionsLater(mirror: number): Promise<number> {
     const definition = this.#mirrors[mirror]!;
-    const table = await this.#core.context.routing.within(definition.module, routesTimeoutMs);
+    const table = await this.#table(definition, routesTimeoutMs);
     return isGlobal(table, definition) ? 1 : table.numTasks;
   }
 
@@ -159,4 +205,10 @@ export class Mirrors implements MirrorAccess {
 
 function isGlobal(table: RouteTable, mirror: MirrorDefinition): boolean {
   return mirror.kind === "depot" ? table.depot(mirror.object).global : table.pstate(mirror.object).global;
+}
+
+/** UNKNOWN_OBJECT, PRIVATE_PSTATE. */
+function find(table: RouteTable, mirror: MirrorDefinition): void {
+  if (mirror.kind === "query") table.query(mirror.object);
+  else isGlobal(table, mirror);
 }

@@ -6,16 +6,25 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 
 export type EventKind = "explode" | "batch" | "send" | "defer" | "await" | "select" | "invoke" | "append";
 
-/** What a stage asked for besides going on at a task. */
+/** What a stage asked for besides going on at a task. `at`: the node that asked (CompiledTopology.lines), for errors that come later. */
 export type EventDetail =
-  | { readonly promise: Promise<unknown> }
+  | { readonly promise: Promise<unknown>; readonly at: number }
   /** explode: the records of a microbatch's source, or kept rows. */
   | { readonly source: number }
   | { readonly temporary: number }
   | { readonly plan: BatchPlan; readonly starts: readonly unknown[][] }
-  | { readonly pstate: number; readonly select: (root: PathRoot, session: ReadSession) => unknown[] }
-  | { readonly query: number; readonly args: unknown[] }
-  | { readonly depot: number | MirrorPartition; readonly record: unknown; readonly level: AckLevelName };
+  | {
+      readonly pstate: number;
+      readonly select: (root: PathRoot, session: ReadSession) => unknown[];
+      readonly at: number;
+    }
+  | { readonly query: number; readonly args: unknown[]; readonly at: number }
+  | {
+      readonly depot: number | MirrorPartition;
+      readonly record: unknown;
+      readonly level: AckLevelName;
+      readonly at: number;
+    };
 
 /** Tracks what one record or invoke has caused on this engine. */
 export interface EventTree {

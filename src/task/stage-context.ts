@@ -209,7 +209,7 @@ export class RunContext implements StageContext {
   awaitPromise(stage: number, vars: unknown[], promise: Promise<unknown>): void {
     // The event may still fail: then nobody waits for the promise, and its rejection must have an owner.
     promise.catch(() => {});
-    this.out.push(new Event("await", stage, this.taskId, vars, { promise }));
+    this.out.push(new Event("await", stage, this.taskId, vars, { promise, at: this.at }));
   }
 
   selectYielding(
@@ -218,11 +218,11 @@ export class RunContext implements StageContext {
     pstate: number,
     select: (root: PathRoot, session: ReadSession) => unknown[],
   ): void {
-    this.out.push(new Event("select", stage, this.taskId, vars, { pstate, select }));
+    this.out.push(new Event("select", stage, this.taskId, vars, { pstate, select, at: this.at }));
   }
 
   invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void {
-    this.out.push(new Event("invoke", stage, this.taskId, vars, { query, args }));
+    this.out.push(new Event("invoke", stage, this.taskId, vars, { query, args, at: this.at }));
   }
 
   appendToDepot(
@@ -232,7 +232,7 @@ export class RunContext implements StageContext {
     record: unknown,
     level: AckLevelName,
   ): void {
-    this.out.push(new Event("append", stage, this.taskId, vars, { depot, record, level }));
+    this.out.push(new Event("append", stage, this.taskId, vars, { depot, record, level, at: this.at }));
   }
 
   ackReturn(value: unknown): void {

@@ -1,6 +1,18 @@
 // language.md 4, 13.4, 15: objects of other modules - PStates, queries, depots - used from topologies, with more and with fewer tasks than the other module has.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Agg, Block, CompoundAgg, Depot, Helpers, Ops, Path, PState, type Setup, type Topologies } from "rama";
+import {
+  Agg,
+  Block,
+  CompoundAgg,
+  Depot,
+  Helpers,
+  Ops,
+  Path,
+  PState,
+  type Setup,
+  StreamSourceOptions,
+  type Topologies,
+} from "rama";
 import { InProcessCluster } from "rama/test";
 import { codeOf, errorOf, moduleOf } from "./observed.ts";
 
@@ -186,6 +198,32 @@ test.each(shapes)(
     expect(await ipc.clusterPState(name, "$$micro").selectOne(Path.key(keys[3]))).toBe(3);
   },
 );
+
+test("what fails in the other module is told with the line of the call", async () => {
+  await using cluster = await InProcessCluster.create();
+  const theirs = await cluster.launchModule(owner, { tasks: 4, threads: 1, workers: 1 });
+  await theirs.depot("*events").append({ user: keys[0], n: 1 });
+  const mine = await cluster.launchModule(
+    moduleOf("Mine", (setup, topologies) => {
+      setup.clusterPState("$$lists", "Owner", "$$lists");
+      setup.declareDepot("*d", Depot.random());
+      const code = Block.each(Ops.IDENTITY, "*k")
+        .out("*key")
+        .select("$$lists", Path.key("*key").nth(99)) // the line that is told
+        .out("*v");
+      topologies.query("q", "*k").out("*v").macro(code).originPartition();
+      topologies.stream("s").source("*d", StreamSourceOptions.retryNone()).out("*k").macro(code);
+    }),
+    { tasks: 2, threads: 1, workers: 1 },
+  );
+  const source = (await Bun.file(import.meta.path).text()).split("\n");
+  const line = source.findIndex((text) => text.endsWith("// the line that is told")) + 1;
+  const asked = await errorOf(mine.query("q").invoke(keys[0]));
+  expect(asked.code).toBe("INDEX_OUT_OF_RANGE");
+  expect(asked.message).toContain(`q at mirrors.test.ts:${line}`);
+  const appended = await errorOf(mine.depot("*d").append(keys[0]));
+  expect(appended.message).toContain(`s at mirrors.test.ts:${line}: *d partition`);
+});
 
 // ---- appends
 

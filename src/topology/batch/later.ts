@@ -29,7 +29,8 @@ export function runLater(on: LaterHost, event: Event, tree: EventTree, task: Tas
     next.record = event.record;
     on.push(next);
   };
-  const fail = (error: unknown) => tree.failed(userError(error, on.topology, 0));
+  const at = event.detail !== undefined && "at" in event.detail ? event.detail.at : 0;
+  const fail = (error: unknown) => tree.failed(userError(error, on.topology, at));
   switch (event.kind) {
     case "defer":
       event.tree = tree;

@@ -224,10 +224,10 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
         this.runnerOf(task).push(event);
         return;
       case "await": {
-        const { promise } = event.detail as DetailOf<"promise">;
+        const { promise, at } = event.detail as DetailOf<"promise">;
         promise.then(
           (value) => this.#resume(event, tree, task, value ?? null),
-          (error) => tree.failed(userError(error, this.topology, 0)),
+          (error) => tree.failed(userError(error, this.topology, at)),
         );
         return;
       }
@@ -249,7 +249,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   }
 
   async #select(event: Event, tree: RunTree, task: Task): Promise<void> {
-    const { pstate, select } = event.detail as DetailOf<"select">;
+    const { pstate, select, at } = event.detail as DetailOf<"select">;
     const session = new ReadSession();
     try {
       let rows = select(task.pstates[pstate]!.external(session), session);
@@ -263,33 +263,35 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
       }
       tree.ended();
     } catch (error) {
-      tree.failed(userError(error, this.topology, 0));
+      tree.failed(userError(error, this.topology, at));
     }
   }
 
   #invoke(event: Event, tree: RunTree, task: Task): void {
-    const { query, args } = event.detail as DetailOf<"query">;
+    const { query, args, at } = event.detail as DetailOf<"query">;
     const reply = (error: RamaError | null, value: unknown) => {
       if (error === null) this.#resume(event, tree, task, value);
-      else tree.failed(error);
+      else tree.failed(userError(error, this.topology, at));
     };
     this.#host.invoke({ query, args, reply }, task.id);
   }
 
   #append(event: Event, tree: RunTree, task: Task): void {
-    const { depot, record, level } = event.detail as DetailOf<"depot">;
+    const { depot, record, level, at } = event.detail as DetailOf<"depot">;
     const bytes = encodeValue(record, this.#host.classes);
     const next = new Event("send", event.stage, task.id, event.vars);
     next.tree = tree;
     const go = () => (event.stage >= 0 ? this.runnerOf(task).push(next) : tree.ended());
     if (typeof depot !== "number") {
-      appendAway(this.#host, depot, bytes, level, (error) => (error === null ? go() : tree.failed(error)));
+      appendAway(this.#host, depot, bytes, level, (error) =>
+        error === null ? go() : tree.failed(userError(error, this.topology, at)),
+      );
       return;
     }
     this.#host.appendRecord(task, depot, bytes, level, (error, _offset, _returns, failures) => {
       const failed = error ?? failures?.get(0) ?? null;
       if (failed === null) go();
-      else tree.failed(failed);
+      else tree.failed(userError(failed, this.topology, at));
     });
   }
 

@@ -82,16 +82,16 @@ export class StreamLater {
   }
 
   #await(event: Event, tree: EventTree, task: Task): void {
-    const { promise } = event.detail as DetailOf<"promise">;
+    const { promise, at } = event.detail as DetailOf<"promise">;
     promise.then(
       (value) => this.#resume(event, tree, task, value ?? null),
-      (error) => this.#queueJob(() => tree.failed(userError(error, this.topology, 0))),
+      (error) => this.#queueJob(() => tree.failed(userError(error, this.topology, at))),
     );
   }
 
   /** After the turn's own writes are applied; evaluated as a whole, so that all rows are of one moment; then row by row. */
   async #select(event: Event, tree: EventTree, task: Task): Promise<void> {
-    const { pstate, select } = event.detail as DetailOf<"select">;
+    const { pstate, select, at } = event.detail as DetailOf<"select">;
     const session = new ReadSession();
     try {
       let rows: unknown[];
@@ -106,21 +106,21 @@ export class StreamLater {
       }
       this.#queueJob(() => tree.ended());
     } catch (error) {
-      this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
+      this.#queueJob(() => tree.failed(userError(error, this.topology, at)));
     }
   }
 
   #invoke(event: Event, tree: EventTree, task: Task): void {
-    const { query, args } = event.detail as DetailOf<"query">;
+    const { query, args, at } = event.detail as DetailOf<"query">;
     const reply = (error: RamaError | null, value: unknown) => {
       if (error === null) this.#resume(event, tree, task, value);
-      else this.#queueJob(() => tree.failed(userError(error, this.topology, 0)));
+      else this.#queueJob(() => tree.failed(userError(error, this.topology, at)));
     };
     this.#host.invoke({ query, args, reply }, task.id);
   }
 
   #append(event: Event, tree: EventTree, task: Task, applied: boolean): void {
-    const { depot, level } = event.detail as DetailOf<"depot">;
+    const { depot, level, at } = event.detail as DetailOf<"depot">;
     const record = this.#records.get(event)!;
     this.#records.delete(event);
     const goesOn = event.stage >= 0;
@@ -134,7 +134,7 @@ export class StreamLater {
       return;
     }
     const ended = (failed: RamaError | null) =>
-      this.#queueJob(() => (failed === null ? go() : tree.failed(userError(failed, this.topology, 0))));
+      this.#queueJob(() => (failed === null ? go() : tree.failed(userError(failed, this.topology, at))));
     if (typeof depot !== "number") {
       // Not before what the event wrote is durable.
       this.#host.loop.after(() => appendAway(this.#host, depot, record, level, level === "none" ? () => {} : ended));
