@@ -10,6 +10,7 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { Fetched } from "../protocol/depot-read.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";
+import type { TaskGlobals } from "./task-globals.ts";
 import type { KvOpener } from "../storage/kv.ts";
 
 /** Takes frames to the engine that owns a task; hops inside an engine never reach it. What it cannot deliver it drops: timeouts find that. */
@@ -42,6 +43,8 @@ export interface EngineOptions {
   readonly manualTicks?: boolean;
   /** The way to other modules of the cluster. Needed by modules with mirrors. */
   readonly client?: ClientCore;
+  /** Prepared before the engine opens; otherwise it makes them itself. It closes them in any case. */
+  readonly globals?: TaskGlobals;
   /** What task globals get from `getClusterRetriever()`. */
   readonly clusterRetriever?: () => unknown;
   /** Names of depots and PStates whose data is deleted before anything is opened, where there is any. The module may not declare them. */

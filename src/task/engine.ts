@@ -98,7 +98,8 @@ export class Engine implements EventReceiver {
     this.#appends = new EngineAppends(core);
     this.#reads = new EngineReads(core, this.#queue);
     this.#calls = new QueryCalls(options.env, () => this.#core.view.number("topology.query.timeout.millis"));
-    this.#globals = this.#makeGlobals();
+    this.#globals = options.globals ?? taskGlobals(options);
+    this.#globals.onThread = (fn) => this.#core.job(fn);
     this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
     this.#background = new Background(core, store, (error) => this.#break(error));
@@ -143,19 +144,6 @@ export class Engine implements EventReceiver {
     };
   }
 
-  #makeGlobals(): TaskGlobals {
-    const { env, module, info, clusterRetriever, instanceTag } = this.#options;
-    return new TaskGlobals({
-      env,
-      definition: module.definition,
-      info,
-      tasksOfGroup: (group) => this.#core.groups.find((each) => each.id === group)!.tasks.map((task) => task.id),
-      clusterRetriever,
-      replicaId: instanceTag,
-      onThread: (fn) => this.#core.job(fn),
-    });
-  }
-
   #makeRuntimes(runtimes: RuntimeFactories): void {
     const { module } = this.#options;
     for (const topology of module.topologies) {
@@ -173,7 +161,7 @@ export class Engine implements EventReceiver {
   }
 
   async #start(): Promise<void> {
-    for (const group of this.#core.groups) for (const task of group.tasks) await this.#globals.prepare(task);
+    for (const group of this.#core.groups) for (const task of group.tasks) await this.#globals.give(task);
     await this.#store.names.save();
     this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
@@ -482,4 +470,12 @@ async function openMirrors({ client, module }: EngineOptions): Promise<Mirrors |
   const opened = new Mirrors(client, mirrors);
   await opened.open();
   return opened;
+}
+
+/** Those of an engine with these options, not prepared yet. */
+export function taskGlobals(
+  options: Pick<EngineOptions, "env" | "module" | "info" | "clusterRetriever" | "instanceTag">,
+): TaskGlobals {
+  const { env, module, info, clusterRetriever, instanceTag } = options;
+  return new TaskGlobals({ env, definition: module.definition, info, clusterRetriever, replicaId: instanceTag });
 }

@@ -1,4 +1,5 @@
 // Contract of a depot that lives outside of the cluster (language.md 19.3): a task global that implements it can be the source of topologies.
+import { RamaError } from "../base/errors.ts";
 import type { TaskGlobalObject } from "./task-globals.ts";
 
 /** What a source of an external depot emits, as an array: `.out(["*offset", "*key", "*data"])`. */
@@ -30,8 +31,11 @@ export interface ExternalDepot<Key = unknown, Data = unknown> extends TaskGlobal
 
 const methods = ["getNumPartitions", "endOffset", "offsetAfterTimestampMillis", "fetchFrom"] as const;
 
-/** Names of the methods that it lacks. */
-export function missingMethods(value: unknown): string[] {
+/** NOT_ALLOWED_HERE when it lacks a method. */
+export function checkExternalDepot(name: string, value: unknown, topology: string): ExternalDepot {
   const object = value as Record<string, unknown> | null | undefined;
-  return methods.filter((name) => typeof object?.[name] !== "function");
+  const missing = methods.filter((method) => typeof object?.[method] !== "function");
+  if (missing.length === 0) return value as ExternalDepot;
+  const message = `${name} is a source of ${topology}, but no ExternalDepot: it lacks ${missing.join(", ")}`;
+  throw new RamaError("NOT_ALLOWED_HERE", message, { object: name });
 }

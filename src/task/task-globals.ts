@@ -1,8 +1,10 @@
 // Task globals: what `declareObject` says, made for each task. A function is called once per task with (taskId, context); of what it returns `prepareForTask`,
-// `gainedLeadership`, `tick` and `close` are called where present. Anything else is one constant that all tasks share.
+// `gainedLeadership`, `tick` and `close` are called where present. Anything else is one constant that all tasks share. They may be prepared before the engine is there
+// (an update does, beside the old version): `give` hands a task what has been prepared for it.
 import type { Env, Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
+import { checkExternalDepot } from "./external-depot.ts";
 import { SharedResources, shareResources } from "./managed-resources.ts";
 import type { Task } from "./task.ts";
 
@@ -42,18 +44,24 @@ export interface TaskGlobalsOptions {
   readonly env: Env;
   readonly definition: ModuleDefinition;
   readonly info: ModuleInstanceInfo;
-  readonly tasksOfGroup: (group: number) => readonly number[];
   readonly clusterRetriever: (() => unknown) | undefined;
   readonly replicaId: string;
-  /** Runs a tick between events. */
-  readonly onThread: (fn: () => void) => void;
+}
+
+interface Made {
+  readonly name: string;
+  readonly methods: TaskGlobalMethods;
 }
 
 const throttleMs = 1000;
 
 export class TaskGlobals {
   readonly #options: TaskGlobalsOptions;
-  readonly #made: { readonly name: string; readonly methods: TaskGlobalMethods }[] = [];
+  readonly #made: Made[] = [];
+  /** By task: prepared and not given yet. */
+  readonly #prepared = new Map<number, { readonly values: unknown[]; readonly made: readonly Made[] }>();
+  /** Runs a tick between events. */
+  onThread: (fn: () => void) => void = (fn) => fn();
   readonly #timers = new Set<Timer>();
   readonly #resources = new SharedResources();
   #closed = false;
@@ -62,45 +70,75 @@ export class TaskGlobals {
     this.#options = options;
   }
 
-  /** Before the first event of the task. A function that throws is USER_CODE_FAILED with the object's name. */
-  async prepare(task: Task): Promise<void> {
+  /** Of whole groups, before their engine opens. */
+  async prepareGroups(groups: readonly number[]): Promise<void> {
+    for (const group of groups) for (const task of this.#tasksOf(group)) await this.#prepare(task, group);
+  }
+
+  /** Before the first event of the task. */
+  async give(task: Task): Promise<void> {
+    if (!this.#prepared.has(task.id)) await this.#prepare(task.id, task.group);
+    const { values, made } = this.#prepared.get(task.id)!;
+    this.#prepared.delete(task.id);
+    for (const [index, value] of values.entries()) task.globals[index] = value;
+    for (const { name, methods } of made) {
+      await userCode(name, task.id, () => methods.gainedLeadership?.());
+      if (typeof methods.tick === "function" && typeof methods.getFrequencyMillis === "function")
+        this.#tickEvery(name, methods, methods.getFrequencyMillis());
+    }
+  }
+
+  #tasksOf(group: number): number[] {
+    const { numTasks, numThreads } = this.#options.info;
+    const tasks: number[] = [];
+    for (let task = group; task < numTasks; task += numThreads) tasks.push(task);
+    return tasks;
+  }
+
+  /** A function that throws is USER_CODE_FAILED with the object's name; a source that is no ExternalDepot NOT_ALLOWED_HERE. */
+  async #prepare(task: number, group: number): Promise<void> {
+    const values: unknown[] = [];
+    const made: Made[] = [];
     for (const { name, value, index } of this.#options.definition.globals) {
-      if (typeof value !== "function") {
-        task.globals[index] = value;
-        continue;
+      if (typeof value !== "function") values[index] = value;
+      else {
+        const make = value as (...args: unknown[]) => unknown;
+        values[index] = await userCode(name, task, () => this.#make(name, make, { task, group, made }));
       }
-      try {
-        task.globals[index] = await this.#make(name, value as (...args: unknown[]) => unknown, task);
-      } catch (error) {
-        throw new RamaError(
-          "USER_CODE_FAILED",
-          `${name} on task ${task.id}: ${messageOf(error)}`,
-          { object: name, task: task.id },
-          error,
-        );
-      }
+      this.#checkSource(name, values[index]);
     }
+    this.#prepared.set(task, { values, made });
   }
 
-  async #make(name: string, make: (...args: unknown[]) => unknown, task: Task): Promise<unknown> {
-    const context = this.#context(name, task);
-    const made = make(task.id, context);
-    if (made === null || typeof made !== "object") return made;
-    const methods = made as TaskGlobalMethods;
+  async #make(
+    name: string,
+    make: (...args: unknown[]) => unknown,
+    place: { readonly task: number; readonly group: number; readonly made: Made[] },
+  ): Promise<unknown> {
+    const { task, group, made } = place;
+    const context = this.#context(name, group);
+    const object = make(task, context);
+    if (object === null || typeof object !== "object") return object;
+    const methods = object as TaskGlobalMethods;
     this.#made.push({ name, methods });
-    await methods.prepareForTask?.(task.id, context);
-    await methods.gainedLeadership?.();
-    if (typeof methods.tick === "function" && typeof methods.getFrequencyMillis === "function") {
-      this.#tickEvery(name, methods, methods.getFrequencyMillis());
-    }
-    return made;
+    made.push({ name, methods });
+    await methods.prepareForTask?.(task, context);
+    return object;
   }
 
-  #context(name: string, task: Task): TaskGlobalContext {
-    const { info, tasksOfGroup, clusterRetriever, env, replicaId } = this.#options;
+  #checkSource(name: string, object: unknown): void {
+    for (const topology of this.#options.definition.topologies) {
+      for (const { depot } of topology.sources) {
+        if (depot.kind === "external" && depot.name === name) checkExternalDepot(name, object, topology.name);
+      }
+    }
+  }
+
+  #context(name: string, group: number): TaskGlobalContext {
+    const { info, clusterRetriever, env, replicaId } = this.#options;
     const context: TaskGlobalContext = {
       getModuleInstanceInfo: () => info,
-      getTaskGroup: () => [...tasksOfGroup(task.group)],
+      getTaskGroup: () => this.#tasksOf(group),
       getReplicaId: () => replicaId,
       getVarName: () => name,
       getClusterRetriever: () => {
@@ -109,16 +147,16 @@ export class TaskGlobals {
       },
       getLogThrottler: () => throttler(env),
     };
-    shareResources(context, this.#resources, `thread ${task.group}`);
+    shareResources(context, this.#resources, `thread ${group}`);
     return context;
   }
 
   #tickEvery(name: string, methods: TaskGlobalMethods, ms: number): void {
-    const { env, onThread } = this.#options;
+    const { env } = this.#options;
     const timer = env.setTimer(ms, () => {
       this.#timers.delete(timer);
       if (this.#closed) return;
-      onThread(() => {
+      this.onThread(() => {
         try {
           methods.tick!();
         } catch (error) {
@@ -140,6 +178,15 @@ export class TaskGlobals {
         this.#options.env.log.error("close of a task global threw", { object: name, error: messageOf(error) });
       }
     }
+  }
+}
+
+async function userCode<T>(name: string, task: number, run: () => T): Promise<Awaited<T>> {
+  try {
+    return await run();
+  } catch (error) {
+    const message = `${name} on task ${task}: ${messageOf(error)}`;
+    throw new RamaError("USER_CODE_FAILED", message, { object: name, task }, error);
   }
 }
 

@@ -154,15 +154,25 @@ export class InProcessCluster implements ClusterClient {
     const next = this.#instance(compiled, old.launch, { after: old, deletedObjects: removed });
     this.#updating.add(name);
     try {
+      await next.prepare();
       await old.close();
-      await next.open();
+      await this.#open(next, old);
       this.#modules.set(name, next);
+    } catch (error) {
+      await next.close();
+      throw error;
+    } finally {
+      this.#updating.delete(name);
+    }
+  }
+
+  async #open(next: ModuleInstance, old: ModuleInstance): Promise<void> {
+    try {
+      await next.open();
     } catch (error) {
       await next.close();
       await old.open();
       throw error;
-    } finally {
-      this.#updating.delete(name);
     }
   }
 

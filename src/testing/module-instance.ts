@@ -17,6 +17,8 @@ import { DynamicOptions } from "../roles/worker/dynamic-options.ts";
 import { EngineHost } from "../roles/worker/engine-host.ts";
 import { MemoryDisk } from "../storage/disk-memory.ts";
 import { memoryKv } from "../storage/kv-memory.ts";
+import { taskGlobals } from "../task/engine.ts";
+import type { TaskGlobals } from "../task/task-globals.ts";
 import type { DeadLetterAction, DeadLetterChoice, DeadLetterStatus, TopologyStatus } from "../task/engine-api.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { LaunchConfig } from "./launch-config.ts";
@@ -46,6 +48,8 @@ interface MemoryWorker {
   readonly disk: MemoryDisk;
   readonly kv: ReturnType<typeof memoryKv>;
   engine: EngineHost | undefined;
+  /** Prepared for the next engine. */
+  globals: TaskGlobals | undefined;
 }
 
 /** Idle microbatches come soon: programs of tests wait for them. */
@@ -92,6 +96,7 @@ export class ModuleInstance {
         disk,
         kv: before?.kv ?? memoryKv({ disk }),
         engine: undefined,
+        globals: undefined,
       };
     });
     this.#groups = Array.from({ length: launch.threads }, () => ({ host: "", port: 0 }));
@@ -113,6 +118,17 @@ export class ModuleInstance {
     return moduleRoutes(this.info, objectTable(this.#options.module), [...this.#groups], this.#version);
   }
 
+  /** Task globals, before anything is opened: what they throw leaves the running instance alone. */
+  async prepare(): Promise<void> {
+    const { env, module, clusterRetriever } = this.#options;
+    await Promise.all(
+      this.#workers.map(async (worker) => {
+        worker.globals = taskGlobals({ env, module, info: this.info, clusterRetriever, instanceTag: worker.host });
+        await worker.globals.prepareGroups(worker.groups);
+      }),
+    );
+  }
+
   async open(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => this.#openWorker(worker)));
     this.#version++;
@@ -121,7 +137,10 @@ export class ModuleInstance {
   async close(): Promise<void> {
     for (const worker of this.#workers) for (const group of worker.groups) this.#groups[group] = { host: "", port: 0 };
     await Promise.all(this.#workers.map((worker) => worker.engine?.close()));
-    for (const worker of this.#workers) worker.engine = undefined;
+    for (const worker of this.#workers) {
+      await worker.globals?.close();
+      worker.engine = worker.globals = undefined;
+    }
   }
 
   /** By topology, summed over the engines. */
@@ -207,6 +226,8 @@ export class ModuleInstance {
       deletedObjects,
       hooks,
     } = this.#options;
+    const { globals } = worker;
+    worker.globals = undefined;
     worker.engine = await EngineHost.open({
       env,
       disk: worker.disk,
@@ -228,6 +249,7 @@ export class ModuleInstance {
       manualTicks,
       ...(client === undefined ? {} : { client }),
       clusterRetriever,
+      ...(globals === undefined ? {} : { globals }),
       ...(hooks === undefined ? {} : { events: new EngineEvents(hooks, module.definition) }),
       print,
       ...(deletedObjects === undefined ? {} : { deletedObjects }),

@@ -125,6 +125,17 @@ test("what does not fit, and what cannot start, leaves the old version running w
   const { code, err } = await deploy("update", broken);
   expect(code).toBe(1);
   expect(err).toContain("not on this node");
+  // A service that the new version needs is not there. Where task globals are prepared, the old one still serves.
+  const failing = source(name, (text) =>
+    text.replace(
+      "setup.declareDepot(",
+      'setup.declareObject("*service", () => ({ prepareForTask() { throw new Error("no such service"); } }));\n    setup.declareDepot(',
+    ),
+  );
+  const unprepared = await deploy("update", failing);
+  expect(unprepared.code).toBe(1);
+  expect(unprepared.err).toMatch(/\*service on task \d: no such service/);
+  expect((await status(name)).module.error).toMatch(/no such service/);
   const after = (await status(name)).module;
   expect(after).toMatchObject({ state: "[:running]", instances });
   await load.progress(100);

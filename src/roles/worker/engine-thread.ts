@@ -11,6 +11,8 @@ import type { ModulePauses, OptionSetting, TopologyPause } from "../../protocol/
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { rehearseStore } from "../../storage/rehearsal.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
+import { taskGlobals } from "../../task/engine.ts";
+import type { TaskGlobals } from "../../task/task-globals.ts";
 import { instanceInfo } from "./assignment.ts";
 import { ClusterAccess, routeServers } from "./cluster-access.ts";
 import { letterRows } from "./dead-letter-rows.ts";
@@ -40,6 +42,8 @@ export class EngineThread {
   readonly #env: Env;
   #host: EngineHost | undefined;
   #access: ClusterAccess | undefined;
+  /** Prepared for a hand-over. */
+  #globals: TaskGlobals | undefined;
   #held: HeldListener | undefined;
   #groups: readonly GroupAddress[] = [];
   #dynamic: DynamicOptions | undefined;
@@ -120,6 +124,24 @@ export class EngineThread {
         ...(assignment.libDir === undefined ? {} : { libDir: assignment.libDir }),
       });
       this.#classes = classes;
+      const access = new ClusterAccess({
+        ...this.#options.platform,
+        config,
+        classes,
+        servers: routeServers(assignment.routeServers, config),
+      });
+      this.#access = access;
+      const shared = {
+        module,
+        clusterRetriever: () => access,
+        info: instanceInfo(assignment),
+        instanceTag: `${assignment.workerId}/${open.engine}`,
+      };
+      if (assignment.waits === true) {
+        // What they throw ends the update while the old version still serves; what takes long makes nobody wait.
+        this.#globals = taskGlobals({ env: this.#env, ...shared });
+        await this.#globals.prepareGroups(open.groups);
+      }
       const address = { host: assignment.bindHost ?? assignment.host, port: open.port };
       if (assignment.waits === true) {
         const { platform } = this.#options;
@@ -142,27 +164,18 @@ export class EngineThread {
         config.get<number>("limit.answer.bytes"),
         config.get<number>("limit.frame.bytes") - 64,
       );
-      const access = new ClusterAccess({
-        ...this.#options.platform,
-        config,
-        classes,
-        servers: routeServers(assignment.routeServers, config),
-      });
-      this.#access = access;
       this.#host = await this.#whenFree({
         ...this.#options.platform,
         address,
         held: this.#held,
         dir: open.dir,
-        module,
+        ...shared,
+        ...(this.#globals === undefined ? {} : { globals: this.#globals }),
         classes,
         functionNamed,
         client: access.core,
-        clusterRetriever: () => access,
-        info: instanceInfo(assignment),
         groups: open.groups,
         options: this.#dynamic,
-        instanceTag: `${assignment.workerId}/${open.engine}`,
         stuckNote: open.stuckNote,
         quarantined: topologies(open.pauses, (pause) => pause.stuck),
         paused: topologies(open.pauses, (pause) => !pause.stuck),
@@ -229,6 +242,7 @@ export class EngineThread {
     this.#spaceTimer?.cancel();
     try {
       await this.#host?.close();
+      await this.#globals?.close();
       if (this.#host === undefined) await this.#held?.close();
       await this.#access?.close();
     } catch (error) {

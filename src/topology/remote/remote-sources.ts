@@ -5,7 +5,7 @@ import type { Mirrors } from "../../client/mirrors.ts";
 import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
 import { mirrorTask } from "../../dataflow/mirrors.ts";
 import type { SourceDefinition, StartFrom } from "../../module/definition.ts";
-import { type ExternalDepot, missingMethods } from "../../task/external-depot.ts";
+import { checkExternalDepot, type ExternalDepot } from "../../task/external-depot.ts";
 import type { Task } from "../../task/task.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
@@ -105,11 +105,9 @@ export class RemoteSources {
     return null;
   }
 
-  /** In a turn, after recovery. NOT_ALLOWED_HERE: a source's task global is no ExternalDepot. */
+  /** In a turn, after recovery. */
   start(): void {
     const { env } = this.#host;
-    for (const { definition, name } of this.#sources)
-      if (definition.depot.kind === "external") this.#external(name, this.#host.groups[0]!.tasks[0]!);
     const firsts = this.#sources.map((source) => {
       const known = this.#owner.partitionsKnown(source.id);
       for (const partition of known) this.#add(source, partition, undefined);
@@ -172,11 +170,7 @@ export class RemoteSources {
 
   #external(name: string, task: Task): ExternalDepot {
     const { index } = this.#host.module.definition.globals.find((each) => each.name === name)!;
-    const object = task.globals[index];
-    const missing = missingMethods(object);
-    if (missing.length === 0) return object as ExternalDepot;
-    const message = `${name} is a source of ${this.#topology.name}, but no ExternalDepot: it lacks ${missing.join(", ")}`;
-    throw new RamaError("NOT_ALLOWED_HERE", message, { object: name });
+    return checkExternalDepot(name, task.globals[index], this.#topology.name);
   }
 
   /** Where a partition of this engine begins, when it is new. */
