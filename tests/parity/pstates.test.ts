@@ -301,3 +301,12 @@ test("one event's writes are seen by its own later reads, and by readers togethe
   expect(torn).toEqual([]);
   expect(await launched.pstate("$$p").selectOne(Path.key("sum"))).toBe(1225);
 });
+
+test("a plain object, a Map with the same entries and an array are different keys; equal ones are one key", async () => {
+  await using p = await TestPState.create(PState.mapSchema(Object, Number));
+  const keys = [{ a: 1 }, new Map([["a", 1]]), ["a", 1], new Set(["a"])];
+  for (const [i, key] of keys.entries()) await p.transform(Path.key(key).termVal(i));
+  for (const [i, key] of [{ a: 1 }, new Map([["a", 1]]), ["a", 1], new Set(["a"])].entries())
+    expect(await p.selectOne(Path.key(key))).toBe(i);
+  expect(await p.select(Path.mapKeys())).toHaveLength(4);
+});

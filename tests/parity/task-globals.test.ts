@@ -262,3 +262,71 @@ test("a query changes a task global; TopologyUtils' clock is the cluster's", asy
   expect(ipc.currentTimeMillis()).toBe(1240);
   expect(TopologyUtils.currentTimeMillis()).toBeGreaterThan(1e12);
 });
+
+test("the context tells the task, its group, its name, and gives clients", async () => {
+  class Asking implements TaskGlobalObject {
+    #context: TaskGlobalContext | undefined;
+    prepareForTask(_taskId: number, context: TaskGlobalContext): void {
+      this.#context = context;
+    }
+    async ask(k: string): Promise<unknown> {
+      const cluster = this.#context!.getClusterRetriever() as InProcessCluster;
+      this.#context!.getLogThrottler().log(`asked by ${this.#context!.getReplicaId()}`);
+      return cluster.clusterPState("Asked", "$$n").selectOne(Path.key(k));
+    }
+  }
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Asked", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.hashBy(Ops.IDENTITY));
+      setup.declareObject("*asking", () => new Asking());
+      const s = topologies.stream("s");
+      s.pstate("$$n", PState.mapSchema(String, Number));
+      s.source("*d").out("*k").compoundAgg("$$n", CompoundAgg.map("*k", Agg.count()));
+      topologies
+        .query("ask", "*k")
+        .out("*r")
+        .eachAsync((asking: Asking, k: string) => asking.ask(k), "*asking", "*k")
+        .out("*r")
+        .originPartition();
+    }),
+    launch,
+  );
+  await module.depot("*d").append("x");
+  expect(await module.query("ask").invoke("x")).toBe(1);
+});
+
+test("a task global keeps what a failed record did to it", async () => {
+  await using ipc = await InProcessCluster.create();
+  const module = await ipc.launchModule(
+    moduleOf("Keeps", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      setup.declareObject("*seen", () => ({ count: 0 }));
+      const s = topologies.stream("s");
+      s.pstate("$$n", PState.mapSchema(String, Number));
+      s.source("*d", StreamSourceOptions.retryNone())
+        .out("*k")
+        .each((seen: { count: number }) => void seen.count++, "*seen")
+        .compoundAgg("$$n", CompoundAgg.map("all", Agg.count()))
+        .each((k: string) => {
+          if (k === "bad") throw new Error("bad");
+        }, "*k");
+      topologies
+        .query("seen")
+        .out("*r")
+        .globalPartition()
+        .each((seen: { count: number }) => seen.count, "*seen")
+        .out("*a")
+        .localSelect("$$n", Path.key("all"))
+        .out("*b")
+        .each(Ops.TUPLE, "*a", "*b")
+        .out("*r")
+        .originPartition();
+    }),
+    launch,
+  );
+  await module.depot("*d").append("good");
+  expect(await codeOf(module.depot("*d").append("bad"))).toBe("PROCESSING_FAILED");
+  // The PState is rolled back, the task global is not.
+  expect(await module.query("seen").invoke()).toEqual([2, 1]);
+});
