@@ -112,6 +112,10 @@ export class MirrorFlow {
 
   #select(node: NodeOf<"localSelect"> | NodeOf<"select">, mirror: MirrorDefinition, from: Place): Place {
     const { resolver, later, emitting } = this.#parts;
+    if (node.allowYield) {
+      const message = `a read of ${mirror.name}, which is another module's, always yields: leave out allowYield`;
+      throw builderError("NOT_ALLOWED_HERE", node, message);
+    }
     const place = node.kind === "select" ? this.#toPath(node, mirror, node.steps, from) : from;
     const path = new MirrorPath(node.steps);
     const args = [this.#chosen(node, mirror, place), ...resolver.path(node.steps, place.scope, node).args];

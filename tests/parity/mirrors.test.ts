@@ -311,6 +311,11 @@ test.each([
     mirrored((b) => b.hashPartition("$$p", "*v").localTransform("$$p", Path.key("*v").termVal(1))),
     "NOT_OWNER",
   ],
+  [
+    "allowYield",
+    mirrored((b) => b.hashPartition("$$p", "*v").localSelect("$$p", Path.key("*v"), { allowYield: true })),
+    "NOT_ALLOWED_HERE",
+  ],
   ["select without a key", mirrored((b) => b.select("$$p", Path.mapVals())), "KEY_REQUIRED"],
   [
     "a function of this module in a path",

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { RamaError } from "../../../src/base/errors.ts";
-import { type Command, numberOption, parseCommand, usageOf } from "../../../src/cli/command.ts";
+import { type Command, type CommandContext, numberOption, parseCommand, usageOf } from "../../../src/cli/command.ts";
 import { commandNamed, commands, unknownCommand } from "../../../src/cli/commands.ts";
 import { helpOf, markdown, overview } from "../../../src/cli/help.ts";
 
@@ -97,4 +97,15 @@ test("a number option says what it wants", () => {
   const parsed = parseCommand(command("deploy"), ["--action", "launch", "--jar", "x.ts", "--tasks", "four"]);
   expect(refusal(() => numberOption(parsed, "tasks", 1)).message).toBe('--tasks must be a whole number, got "four"');
   expect(numberOption(parsed, "threads", 7)).toBe(7);
+});
+
+test("an update takes no number of tasks, threads or workers", async () => {
+  const parsed = parseCommand(command("deploy"), ["--action", "update", "--jar", "x.ts", "--tasks", "8"]);
+  const error = await command("deploy")
+    .run({ parsed } as CommandContext)
+    .then(
+      () => undefined,
+      (refused: unknown) => refused as RamaError,
+    );
+  expect([error?.code, error?.message]).toEqual(["BAD_ARGUMENTS", "--action update does not take --tasks"]);
 });
