@@ -102,7 +102,11 @@ function removeOthers(disk: Disk, dir: string, task: number, generation: number)
 /** Deletes files and keys of depots that were retired (`retireDepots`); what a crash leaves is deleted by the next call. */
 export async function deleteRetiredDepots(disk: Disk, kv: Kv, dir: string): Promise<void> {
   for (const depot of await retiredDepots(kv)) {
-    disk.removeTree(`${dir}/${depot}`);
+    if (disk.list(dir).includes(String(depot))) {
+      disk.removeTree(`${dir}/${depot}`);
+      // The Kv forgets it afterwards: nobody would look again.
+      disk.syncDir(dir);
+    }
     await forgetDepot(kv, depot);
   }
 }

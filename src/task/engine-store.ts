@@ -306,6 +306,8 @@ export class EngineStore {
   async retireRemoved(): Promise<void> {
     const removed = deletedOf(this.#options);
     for (const name of removed) this.names.retire(`pstate ${name}`);
+    // What sources of a removed depot have read counts no more: one of that name that comes later begins anew.
+    for (const name of this.names.all) if (removed.some((depot) => isSourceOf(name, depot))) this.names.retire(name);
     await this.names.save();
     await retireDepots(this.#opened.kv, removed);
   }
@@ -318,6 +320,7 @@ export class EngineStore {
       for (const id of this.names.retired) {
         if (this.#closing) return;
         for (const { pstates } of this.#objects) await pstates.deleteObject(id);
+        await kv.clear({ gte: keyOf(PROGRESS_PREFIX, id, 0), lt: keyOf(PROGRESS_PREFIX, id + 1, 0) });
         this.names.deleted(id);
         await this.names.save();
       }
@@ -342,6 +345,13 @@ export class EngineStore {
   abort(): void {
     this.#flusher?.abort();
   }
+}
+
+/** Names of `topology/`: "source <topology> <depot> <id>", "dead letters …"; what other modules' depots are called has "mirror <module>" before the depot. */
+function isSourceOf(name: string, depot: string): boolean {
+  const at = name.indexOf(` ${depot} `);
+  if (at < 0 || !(name.startsWith("source ") || name.startsWith("dead letters "))) return false;
+  return !/ mirror \S+$/.test(name.slice(0, at));
 }
 
 function collectProgress(group: number, runtimes: readonly TopologyRuntime[]) {

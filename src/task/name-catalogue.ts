@@ -48,6 +48,10 @@ export class NameCatalogue {
     this.#put(`${retired}${id}`, id);
   }
 
+  get all(): string[] {
+    return [...this.#ids.keys()];
+  }
+
   /** Numbers of what has been removed and may still have data. */
   get retired(): number[] {
     return [...this.#ids].flatMap(([name, id]) => (name.startsWith(retired) ? [id] : []));
