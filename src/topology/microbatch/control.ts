@@ -5,7 +5,8 @@
 //   prepare  id, run                 → group     prepared  run, group      → task 0
 //   apply    id                      → group     applied   group, id, processed               → task 0
 //   data     group                   → task 0
-//   drop     run                     → group     hello     group, prepared id (0: none)   → task 0
+//   drop     run                     → group     hello     group, committed, prepared id (0: none), its run   → task 0
+//   ask                              → group     (answered with hello; an attempt that runs there ends)
 //   letters  dead letters to run again (source, task, offset)                               → task 0
 const base = 1_000_000;
 
@@ -23,4 +24,5 @@ export const control = {
   welcome: base + 9,
   applied: base + 10,
   letters: base + 11,
+  ask: base + 12,
 } as const;

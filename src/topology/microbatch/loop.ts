@@ -10,7 +10,7 @@ import { BatchRun } from "../batch/batch-run.ts";
 import { defaultRetryDelays, retryDelayMs } from "../stream/retry.ts";
 import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
-import { Coordinator, type CoordinatorPhase } from "./coordinator.ts";
+import { Coordinator, type CoordinatorPhase, type GroupPosition, ownGroups } from "./coordinator.ts";
 import { FailingRecord } from "./failing-record.ts";
 import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
 
@@ -23,11 +23,16 @@ type PrimedVars = [
   letters: EventRecord[],
 ];
 
+/** How often the others are asked by a coordinator that does not know what was decided. */
+const askMs = 250;
+
 export class MicrobatchLoop {
   failures = 0;
   lastError: string | null = null;
   /** Records that are visible everywhere. */
   processed = 0;
+  /** The last microbatch that is visible everywhere. */
+  #visible = 0;
   readonly #at: Attempts;
   readonly #coordinator: Coordinator;
   readonly #others: readonly number[];
@@ -57,6 +62,7 @@ export class MicrobatchLoop {
     this.#hasOutsideEffects = /x\.(awaitPromise|appendToDepot)\(/.test(topology.sourceText);
     this.#nextRun = Math.floor(host.env.random() * 2 ** 39);
     const { committed } = runners.get(0)!.state;
+    this.#visible = committed;
     this.#coordinator = new Coordinator({
       others: this.#others,
       committed,
@@ -71,7 +77,19 @@ export class MicrobatchLoop {
     }
     this.#countProcessed();
     this.#readOptions();
+    const { prepared } = runners.get(0)!.state;
+    if (prepared?.id === committed + 1 && this.#others.length > 0) {
+      this.#coordinator.recover(prepared.run, host.env.monotonicMs());
+      this.#askOthers();
+    }
     this.pumpSoon();
+  }
+
+  /** Until all have answered: was the microbatch decided that is prepared here? */
+  #askOthers(): void {
+    if (this.#at.closed || this.#coordinator.phase !== "recover") return;
+    for (const group of this.#coordinator.waiting) this.#at.tell(group, control.ask, []);
+    this.#at.host.env.setTimer(askMs, () => this.#at.job(() => this.#askOthers()));
   }
 
   #readOptions(): void {
@@ -88,10 +106,15 @@ export class MicrobatchLoop {
     return this.#coordinator.phase === "idle";
   }
 
+  /** Nothing runs, and what has been decided is visible everywhere. */
+  get isSettled(): boolean {
+    return this.idle && this.#visible === this.#coordinator.committed;
+  }
+
   /** Records may run and do not yet. */
   get behind(): boolean {
     const { paused, failures, phase } = this.#coordinator;
-    if (paused || failures > 0) return false;
+    if (paused || failures > 0 || phase === "recover") return false;
     return phase !== "idle" || this.#at.slices.some((slice) => !slice.isTick && slice.waits(0, true));
   }
 
@@ -132,6 +155,7 @@ export class MicrobatchLoop {
     const nowMs = env.monotonicMs();
     if (coordinator.phase !== "idle") {
       const overMs = coordinator.sinceMs + this.#phaseTimeoutMs;
+      if (coordinator.phase === "recover") return;
       if (coordinator.phase !== "decide" && nowMs >= overMs) this.#failed(this.#timedOut(coordinator.phase));
       else this.#wakeAt(overMs);
       return;
@@ -204,7 +228,8 @@ export class MicrobatchLoop {
       const waits = this.#at.run === run && this.#coordinator.phase === "prime";
       if (waits && !this.#at.closed) this.#process(run);
     };
-    if (this.#hasOutsideEffects) this.#at.host.loop.after(() => this.#at.job(go));
+    const appliesLate = [...this.#at.runners.values()].some((runner) => runner.appliesLate);
+    if (this.#hasOutsideEffects || appliesLate) this.#at.host.loop.after(() => this.#at.job(go));
     else go();
   }
 
@@ -220,26 +245,47 @@ export class MicrobatchLoop {
 
   #processed(run: BatchRun): void {
     const coordinator = this.#coordinator;
+    const { id } = coordinator;
+    if (this.#others.length === 0) {
+      if (this.#hookFails("prepare") || this.#hookFails("decide")) return;
+      coordinator.decide(this.#nowMs());
+      for (const runner of this.#at.runners.values()) runner.commit(id);
+      this.#at.run = undefined;
+      this.#at.host.loop.after(() => {
+        if (this.#at.closed) return;
+        coordinator.decided(this.#nowMs());
+        this.#decided(id);
+      });
+      return;
+    }
     coordinator.prepare(this.#nowMs());
     if (this.#hookFails("prepare")) return;
-    for (const group of this.#others) this.#at.tell(group, control.prepare, [coordinator.id, run.number]);
-    this.#prepared(undefined);
+    for (const group of this.#others) this.#at.tell(group, control.prepare, [id, run.number]);
+    for (const runner of this.#at.runners.values()) runner.prepareChanges(id, run.number);
+    this.#at.host.loop.after(() =>
+      this.#at.job(() => {
+        if (this.#at.run === run) this.#prepared(ownGroups);
+      }),
+    );
   }
 
-  #prepared(group: number | undefined): void {
+  #prepared(group: number): void {
     const coordinator = this.#coordinator;
     if (!coordinator.done("prepare", group)) return;
     if (this.#hookFails("decide")) return;
     const { id } = coordinator;
-    coordinator.decide(this.#nowMs());
-    for (const runner of this.#at.runners.values()) runner.commit(id);
+    coordinator.allPrepared(this.#nowMs());
     this.#at.run = undefined;
-    this.#at.host.loop.after(() => this.#decided(id));
+    this.#applyEverywhere(id);
+  }
+
+  #applyEverywhere(id: number): void {
+    for (const runner of this.#at.runners.values()) runner.apply(id);
+    this.#at.host.loop.after(() => this.#countProcessed());
+    this.#decided(id);
   }
 
   #decided(id: number): void {
-    if (this.#at.closed) return;
-    this.#coordinator.decided(this.#nowMs());
     this.#trouble.committed();
     this.#countProcessed();
     for (const group of this.#others) this.#at.tell(group, control.apply, [id]);
@@ -247,7 +293,7 @@ export class MicrobatchLoop {
   }
 
   /** The event hook of a test looks at each step; the decision itself cannot fail, only the way there. */
-  #hookFails(phase: Exclude<CoordinatorPhase, "idle">): boolean {
+  #hookFails(phase: Exclude<CoordinatorPhase, "idle" | "recover">): boolean {
     const { events } = this.#at.host.context;
     if (!events?.on) return false;
     const { topology } = this.#at;
@@ -311,8 +357,12 @@ export class MicrobatchLoop {
         this.lettersRetried(vars[0] as EventRecord[]);
         return;
       case control.hello:
-        this.#hello(...(vars as [number, number]));
+        this.#helloOf(vars as [number, number, number, number]);
     }
+  }
+
+  #helloOf([group, committed, prepared, run]: [number, number, number, number]): void {
+    this.#hello(group, { committed, prepared, run });
   }
 
   /** A group may answer twice. */
@@ -320,15 +370,27 @@ export class MicrobatchLoop {
     return this.#spans.some((known) => known[0] === source && known[1] === task);
   }
 
-  /** A group that has (re)started: what it had of the running attempt is gone. */
-  #hello(group: number, prepared: number): void {
+  /** A group that has (re)started, or been asked: what it had of the running attempt is gone, but for what it has prepared. */
+  #hello(group: number, position: GroupPosition): void {
     const coordinator = this.#coordinator;
     const { name } = this.#at.topology;
-    if (prepared > 0 && prepared <= coordinator.committed) this.#at.tell(group, control.apply, [prepared]);
+    if (coordinator.phase === "recover") {
+      const { id } = coordinator;
+      this.#at.tell(group, control.welcome, []);
+      const outcome = coordinator.answered(group, position, this.#nowMs());
+      if (outcome === "committed") this.#applyEverywhere(id);
+      this.pumpSoon();
+      return;
+    }
+    if (position.prepared > 0 && position.prepared <= coordinator.committed)
+      this.#at.tell(group, control.apply, [position.prepared]);
     // While a decision is on its way to the disk nobody knows what to answer: the group asks again.
     if (coordinator.phase === "decide") return;
     this.#at.tell(group, control.welcome, []);
-    if (coordinator.phase === "prime") this.#tellPrime(group, coordinator.id, this.#at.run!);
+    const run = this.#at.run;
+    if (coordinator.phase === "prime") this.#tellPrime(group, coordinator.id, run!);
+    else if (coordinator.phase === "prepare" && position.prepared === coordinator.id && position.run === run?.number)
+      this.#prepared(group);
     else
       this.#failed(
         new Failure("CONNECTION_LOST", `${name}: task group ${group} has restarted, or was out of reach`, { group }),
@@ -366,7 +428,12 @@ export class MicrobatchLoop {
       if (there === undefined || there.committed < committed) return;
       total += there.processed;
     }
-    for (const runner of this.#at.runners.values()) total += runner.visible[1];
+    for (const runner of this.#at.runners.values()) {
+      const [visible, processed] = runner.visible;
+      if (visible < committed) return;
+      total += processed;
+    }
     this.processed = total;
+    this.#visible = committed;
   }
 }

@@ -162,6 +162,9 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   #begin(slice: SourceSlice, first: number | undefined): void {
     const known = this.progress.take(slice);
     slice.begin(known, known === undefined ? (first ?? this.#firstOffset(slice)) : 0, this.host.env.monotonicMs());
+    // Its microbatch was decided before the partition was known here.
+    const { committed } = this.#runnerOf(slice.task).state;
+    if (slice.attempted > 0 && slice.attempted <= committed) this.#runnerOf(slice.task).take(slice);
     // What the log alone knew has to reach the Kv.
     if (slice.remote !== undefined && known !== undefined) slice.dirty = true;
     if (slice.fresh) this.#runnerOf(slice.task).markFresh(slice);
@@ -469,7 +472,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   status(): TopologyStatus {
     let executing = 0;
     if (this.run !== undefined) for (const slice of this.slices) executing += slice.size;
-    if (executing === 0 && this.#loop?.idle === false) executing = 1;
+    if (executing === 0 && this.#loop?.isSettled === false) executing = 1;
     return {
       name: this.topology.name,
       kind: "microbatch",

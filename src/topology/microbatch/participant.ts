@@ -27,9 +27,16 @@ export class Participant {
   #hello(): void {
     if (this.#at.closed || this.#strangers.size === 0) return;
     for (const group of this.#strangers) {
-      this.#at.tell(0, control.hello, [group, this.#at.runners.get(group)!.state.prepared?.id ?? 0]);
+      const { committed, prepared } = this.#at.runners.get(group)!.state;
+      this.#at.tell(0, control.hello, [group, committed, prepared?.id ?? 0, prepared?.run ?? 0]);
     }
     this.#timer = this.#at.host.env.setTimer(helloMs, () => this.#at.job(() => this.#hello()));
+  }
+
+  /** The coordinator has restarted. What it begins from now on has another number: an attempt that it does not know any more is prepared nowhere after this. */
+  #asked(): void {
+    this.#at.dropRun();
+    this.peerLost();
   }
 
   /** What was on its way to the coordinator may be lost: it hears from us again. */
@@ -66,6 +73,9 @@ export class Participant {
         this.#strangers.delete(group);
         this.lettersRetried(this.#at.runners.get(group)!.retried);
         return;
+      case control.ask:
+        this.#asked();
+        return;
       case control.drop:
         if (this.#at.run?.number === vars[0]) this.#at.dropRun();
     }
@@ -84,12 +94,15 @@ export class Participant {
       runner.prime(id, plan);
       runner.primedRun = run;
     }
-    this.#at.tell(0, control.primed, [run, group, ...runner.visible, runner.primed, runner.retried]);
+    const answer = () =>
+      this.#at.tell(0, control.primed, [run, group, ...runner.visible, runner.primed, runner.retried]);
+    if (runner.appliesLate) this.#at.host.loop.after(answer);
+    else answer();
   }
 
   #prepare(group: number, id: number, run: number): void {
     if (this.#at.run?.number !== run) return;
-    this.#at.runners.get(group)!.prepareChanges(id);
+    this.#at.runners.get(group)!.prepareChanges(id, run);
     this.#at.host.loop.after(() => this.#at.tell(0, control.prepared, [run, group]));
   }
 

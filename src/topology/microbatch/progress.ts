@@ -3,14 +3,17 @@
 //                              or version u8 (2) | first | next | attempted | end | offset | failures | at (epoch ms) | code text | message text
 //     Version 2: record `offset` of the slice does not run; it becomes a dead letter with the commit.
 //     All records in [first, next) are committed. [next, end) is the slice of microbatch `attempted`, when that is the group's `attempted` too.
-//   of a task group, under its first task := version u8 (1) | committed | attempted | 0  or  prepared id | length, writes
+//   of a task group, under its first task := version u8 (1) | committed | attempted | 0
+//                                         or version u8 (2) | committed | attempted | prepared id | run | length, writes
+//                                         or version u8 (1) | committed | attempted | prepared id | length, writes      (of earlier releases; run 0)
 //     Microbatches up to `committed` are applied here. The slices of `attempted` have been chosen: it runs again with exactly those. Prepared: the writes
-//     of that microbatch are complete and durable here; the coordinator decides.
+//     of attempt `run` of that microbatch are complete and durable here. It is decided when all groups have prepared the same run.
 import { RamaError } from "../../base/errors.ts";
 import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 
 const VERSION = 1;
 const VERSION_SKIPPING = 2;
+const VERSION_RUN = 2;
 
 export interface SliceState {
   readonly first: number;
@@ -31,6 +34,8 @@ export interface SkippedRecord {
 
 export interface PreparedState {
   readonly id: number;
+  /** The attempt. */
+  readonly run: number;
   readonly writes: Uint8Array;
 }
 
@@ -63,11 +68,12 @@ export function decodeSlice(bytes: Uint8Array): SliceState {
 
 export function encodeGroup({ committed, attempted, prepared }: GroupState): Uint8Array {
   const writer = new ByteWriter(32 + (prepared?.writes.length ?? 0));
-  writer.u8(VERSION);
+  writer.u8(prepared === undefined ? VERSION : VERSION_RUN);
   writer.varint(committed);
   writer.varint(attempted);
   writer.varint(prepared?.id ?? 0);
   if (prepared !== undefined) {
+    writer.varint(prepared.run);
     writer.varint(prepared.writes.length);
     writer.raw(prepared.writes);
   }
@@ -75,12 +81,13 @@ export function encodeGroup({ committed, attempted, prepared }: GroupState): Uin
 }
 
 export function decodeGroup(bytes: Uint8Array): GroupState {
-  const reader = readerOf(bytes);
+  const reader = readerOf(bytes, VERSION_RUN);
   const [committed, attempted, id] = [reader.varint(), reader.varint(), reader.varint()];
   if (id === 0) return { committed, attempted, prepared: undefined };
+  const run = bytes[0] === VERSION_RUN ? reader.varint() : 0;
   const length = reader.varint();
   const writes = bytes.slice(reader.pos, reader.pos + length);
-  return { committed, attempted, prepared: { id, writes } };
+  return { committed, attempted, prepared: { id, run, writes } };
 }
 
 function readerOf(bytes: Uint8Array, newest = VERSION): ByteReader {

@@ -246,10 +246,13 @@ export class MicrobatchRunner extends StageRunner {
   }
 
   /** As `commit`, but nothing becomes visible before `apply`. */
-  prepareChanges(id: number): void {
+  prepareChanges(id: number, run: number): void {
     this.#sealing = "prepare";
-    this.#change({ ...this.state, attempted: id, prepared: { id, writes: new Uint8Array(0) } });
+    this.#change({ ...this.state, attempted: id, prepared: { id, run, writes: new Uint8Array(0) } });
   }
+
+  /** What is applied was prepared before a restart: until it is visible the topology itself does not see it either. */
+  appliesLate = false;
 
   /** The microbatch is decided. */
   apply(id: number): void {
@@ -259,6 +262,7 @@ export class MicrobatchRunner extends StageRunner {
     this.#take();
     const sealed = this.#prepared;
     this.#prepared = undefined;
+    this.appliesLate = sealed === undefined && prepared.writes.length > 0;
     this.#applying = { writes: prepared.writes, apply: () => this.#makeVisible(sealed, prepared.writes) };
     this.#change({ committed: id, attempted: 0, prepared: undefined });
   }
@@ -266,6 +270,7 @@ export class MicrobatchRunner extends StageRunner {
   #applying: { readonly writes: Uint8Array; readonly apply: () => void } | undefined = undefined;
 
   #makeVisible(sealed: SealedWrites | undefined, writes: Uint8Array): void {
+    this.appliesLate = false;
     if (sealed !== undefined) sealed.apply();
     else if (writes.length > 0) this.group.pstates.applyWrites(writes);
   }
@@ -277,6 +282,13 @@ export class MicrobatchRunner extends StageRunner {
       slice.commit();
       if (size > 0 || slice.letters.changed) this.#changedSlices.add(slice);
     }
+  }
+
+  /** The microbatch of its slice is committed. */
+  take(slice: SourceSlice): void {
+    slice.commit();
+    this.#changedSlices.add(slice);
+    this.group.changedBy(this);
   }
 
   /** What was prepared before the restart waits for its decision: nothing in memory knows of it. */
@@ -326,7 +338,7 @@ export class MicrobatchRunner extends StageRunner {
       this.#prepared = this.transaction.seal();
       const { prepared } = this.state;
       const writes = this.#prepared?.bytes ?? new Uint8Array(0);
-      this.state = { ...this.state, prepared: { id: prepared!.id, writes } };
+      this.state = { ...this.state, prepared: { ...prepared!, writes } };
     } else if (sealing === "apply" && this.#applying !== undefined) {
       const { writes, apply } = this.#applying;
       this.#applying = undefined;

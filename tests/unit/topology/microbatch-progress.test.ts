@@ -7,18 +7,19 @@ const hexOf = (bytes: Uint8Array) => [...bytes].map((byte) => byte.toString(16).
 
 const slice = { first: 5, next: 300, attempted: 9, end: 310 };
 const group = { committed: 8, attempted: 9, prepared: undefined };
-const prepared = { committed: 8, attempted: 9, prepared: { id: 9, writes: Uint8Array.of(1, 2, 3) } };
+const prepared = { committed: 8, attempted: 9, prepared: { id: 9, run: 300, writes: Uint8Array.of(1, 2, 3) } };
 
 test("version 1 of a slice", () => {
   expect(hexOf(encodeSlice(slice))).toBe("0105ac0209b602");
   expect(decodeSlice(bytesOf("0105ac0209b602"))).toEqual(slice);
 });
 
-test("version 1 of a group, with and without prepared writes", () => {
+test("a group, with and without prepared writes: version 1, and version 2 with the run", () => {
   expect(hexOf(encodeGroup(group))).toBe("01080900");
   expect(decodeGroup(bytesOf("01080900"))).toEqual(group);
-  expect(hexOf(encodeGroup(prepared))).toBe("0108090903010203");
-  expect(decodeGroup(bytesOf("0108090903010203"))).toEqual(prepared);
+  expect(hexOf(encodeGroup(prepared))).toBe("02080909ac0203010203");
+  expect(decodeGroup(bytesOf("02080909ac0203010203"))).toEqual(prepared);
+  expect(decodeGroup(bytesOf("0108090903010203"))).toEqual({ ...prepared, prepared: { ...prepared.prepared, run: 0 } });
 });
 
 test("a slice that passes over a record keeps it with its error, in version 2", () => {
