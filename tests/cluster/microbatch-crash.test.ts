@@ -97,17 +97,19 @@ class Scenario {
     readonly type: new () => RamaModule,
     seed: number,
     engines: number,
+    /** Longest sync of the coordinator's disk. */
+    slowMs = 2,
   ) {
     this.env = new SimulatedEnv({ seed, onFailure: () => {} });
-    this.machines = Array.from({ length: engines }, () => this.#machine());
+    this.machines = Array.from({ length: engines }, (_, i) => this.#machine(i === 0 ? slowMs : 2));
     this.engines = this.machines.map(() => undefined);
   }
 
-  #machine(): World {
+  #machine(slowMs: number): World {
     const { env } = this;
     const disk = new MemoryDisk({
       syncDelay: async () => {
-        await env.sleep(env.random() * 2);
+        await env.sleep(env.random() * slowMs);
       },
     });
     return { env, disk, kv: memoryKv({ disk }) };
@@ -142,6 +144,15 @@ class Scenario {
   async live(): Promise<void> {
     const { env } = this;
     for (let step = 0; step < 40; step++) {
+      this.append(1);
+      if (env.random() < 0.6) await env.advance(env.random() * 4);
+      if (this.engines.length === 1 && step % 8 === 0) await this.#conserved();
+    }
+  }
+
+  append(batches: number): void {
+    const { env } = this;
+    for (let i = 0; i < batches; i++) {
       const task = Math.floor(env.random() * tasks);
       const values = Array.from({ length: 1 + Math.floor(env.random() * 4) }, (): Transfer => {
         const account = () => `a${Math.floor(env.random() * 6)}`;
@@ -153,8 +164,6 @@ class Scenario {
         },
         () => {},
       );
-      if (env.random() < 0.6) await env.advance(env.random() * 4);
-      if (this.engines.length === 1 && step % 8 === 0) await this.#conserved();
     }
   }
 
@@ -237,6 +246,32 @@ async function survive(type: new () => RamaModule, seed: number, engines: number
   await scenario.check();
   expect(scenario.acked.size).toBeGreaterThan(0);
   await scenario.close();
+}
+
+/** The coordinator dies between the moments when others and when itself know of a decision. */
+async function coordinatorDies(seed: number): Promise<void> {
+  const scenario = new Scenario(Bank, seed, 2, 10);
+  const { env } = scenario;
+  for (let life = 0; life < 25; life++) {
+    await scenario.open();
+    for (let step = 10 + env.random() * 40; step > 0; step--) {
+      scenario.append(1);
+      await env.advance(env.random() * 4);
+    }
+    scenario.cut(0);
+    if (env.random() < 0.2) scenario.cut(1);
+  }
+  await scenario.open();
+  await scenario.check();
+  await scenario.close();
+}
+
+for (let seed = 1; seed <= 8; seed++) {
+  test(
+    `transfers are exact when the coordinator is cut off again and again (seed ${seed})`,
+    () => coordinatorDies(seed),
+    30_000,
+  );
 }
 
 for (const [name, type] of [

@@ -2,8 +2,8 @@
 //
 // Exactly once. All task groups of an engine share one log, and a turn of it counts as a whole. When every task is on this engine, the changes of all groups,
 // the progress of all slices and the microbatch's number leave in one turn: a crash before leaves nothing, after it everything. With groups on other engines
-// those write their changes to their own logs first (prepare), then the turn of task 0's engine that holds its own changes and the number is the decision;
-// a group that restarts with prepared changes asks (hello), and applies or forgets them.
+// all write their changes to their own logs first (prepare); when all have, the microbatch is decided, and all apply (coordinator.ts). A group that restarts with
+// prepared changes asks (hello), and applies or forgets them.
 import type { RamaError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledSource, CompiledTopology } from "../../dataflow/compiled.ts";
