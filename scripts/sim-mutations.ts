@@ -178,10 +178,22 @@ export const mutations: readonly Mutation[] = [
     put: "this.#at.tell(0, control.prepared, [run, group]);",
   },
   {
-    name: "a decision is told before it is durable",
+    name: "the coordinator's own groups count as prepared before that is durable",
     file: "src/topology/microbatch/loop.ts",
-    find: "    this.#at.host.loop.after(() => this.#decided(id));",
-    put: "    for (const group of this.#others) this.#at.tell(group, control.apply, [id]);\n    this.#at.host.loop.after(() => this.#decided(id));",
+    find: "    this.#at.host.loop.after(() =>\n      this.#at.job(() => {\n        if (this.#at.run === run) this.#prepared(ownGroups);\n      }),\n    );",
+    put: "    this.#prepared(ownGroups);",
+  },
+  {
+    name: "a restarted coordinator begins its prepared microbatch anew",
+    file: "src/topology/microbatch/loop.ts",
+    find: "if (prepared?.id === committed + 1 && this.#others.length > 0) {",
+    put: "if (false as boolean && prepared) {",
+  },
+  {
+    name: "a restarted coordinator takes its prepared microbatch for decided",
+    file: "src/topology/microbatch/coordinator.ts",
+    find: "    else if (prepared === this.id && run === this.#recoveredRun) this.#waiting.delete(group);",
+    put: "    else if (prepared >= 0 || run === 0) this.#waiting.delete(group);",
   },
   {
     name: "a prepared group that restarts forgets what it has prepared",
@@ -210,7 +222,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the applied step of another engine is not repeated",
     file: "src/topology/microbatch/loop.ts",
-    find: "if (prepared > 0 && prepared <= coordinator.committed) this.#at.tell(group, control.apply, [prepared]);",
+    find: "    if (position.prepared > 0 && position.prepared <= coordinator.committed)\n      this.#at.tell(group, control.apply, [position.prepared]);\n",
     put: "",
   },
   {

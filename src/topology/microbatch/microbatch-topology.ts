@@ -162,9 +162,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   #begin(slice: SourceSlice, first: number | undefined): void {
     const known = this.progress.take(slice);
     slice.begin(known, known === undefined ? (first ?? this.#firstOffset(slice)) : 0, this.host.env.monotonicMs());
-    // Its microbatch was decided before the partition was known here.
-    const { committed } = this.#runnerOf(slice.task).state;
-    if (slice.attempted > 0 && slice.attempted <= committed) this.#runnerOf(slice.task).take(slice);
+    this.#runnerOf(slice.task).begun(slice);
     // What the log alone knew has to reach the Kv.
     if (slice.remote !== undefined && known !== undefined) slice.dirty = true;
     if (slice.fresh) this.#runnerOf(slice.task).markFresh(slice);

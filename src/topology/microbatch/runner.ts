@@ -284,8 +284,9 @@ export class MicrobatchRunner extends StageRunner {
     }
   }
 
-  /** The microbatch of its slice is committed. */
-  take(slice: SourceSlice): void {
+  /** A partition that was not known here when its microbatch was decided passes its records now. */
+  begun(slice: SourceSlice): void {
+    if (slice.attempted === 0 || slice.attempted > this.state.committed) return;
     slice.commit();
     this.#changedSlices.add(slice);
     this.group.changedBy(this);
