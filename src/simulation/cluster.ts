@@ -15,7 +15,7 @@ import { defineModule } from "../module/build.ts";
 import { moduleContract } from "../module/contract.ts";
 import type { RamaModule } from "../module/module.ts";
 import { RpcClient } from "../net/rpc.ts";
-import { LAUNCH, MODULE_STATUS, type ModuleStatusAnswer, PUT_BUNDLE, UPDATE } from "../protocol/conductor.ts";
+import { DESTROY, LAUNCH, MODULE_STATUS, type ModuleStatusAnswer, PUT_BUNDLE, UPDATE } from "../protocol/conductor.ts";
 import { objectTable } from "../protocol/routes.ts";
 import { sha256 } from "../roles/conductor/bundles.ts";
 import { Conductor } from "../roles/conductor/conductor.ts";
@@ -51,7 +51,7 @@ export interface SimulatedLaunch {
 
 type ModuleClass = new () => RamaModule;
 
-const localDir = "/rama/local-rama-data";
+export const localDir = "/rama/local-rama-data";
 const conductorPort = 1973;
 
 export class SimulatedCluster {
@@ -150,6 +150,19 @@ export class SimulatedCluster {
         if (!(error instanceof RamaError)) throw error;
         if (error.code === "MODULE_EXISTS" && (await this.#isRunning(name))) return name;
         if (refusals.has(error.code)) throw error;
+        await (await this.#operatorContext()).process.sleep(500);
+      }
+    }
+  }
+
+  /** Resolves when nothing is left of it; goes on through trouble of the conductor. */
+  async destroy(name: string): Promise<void> {
+    for (;;) {
+      try {
+        await this.call(DESTROY, { moduleName: name }, 60_000);
+      } catch (error) {
+        if (!(error instanceof RamaError)) throw error;
+        if (error.code === "MODULE_NOT_FOUND") return;
         await (await this.#operatorContext()).process.sleep(500);
       }
     }

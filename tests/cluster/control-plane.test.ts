@@ -189,14 +189,14 @@ test("a worker that cannot start fails the launch with its last words and leaves
   expect(WorkerFiles.list(c.platform.disk, "/local/supervisor")).toEqual([]);
 });
 
-test("destroy stops the workers, deletes their data and the bundle", async () => {
+test("destroy stops the workers and deletes their data; the bundle stays while a launch that names it may be on its way", async () => {
   const c = await cluster();
   const { call } = await launched(c);
   await call(LAUNCH, launchRequest("M"));
   await call(DESTROY, { moduleName: "M" });
   expect(c.workers.running.size).toBe(0);
   expect(c.platform.disk.list("/local/supervisor/workers")).toEqual([]);
-  expect(c.platform.disk.list("/local/conductor/bundles")).toEqual([]);
+  expect(c.platform.disk.list("/local/conductor/bundles")).toEqual([`${sha256(bundle)}.js`]);
 });
 
 test("a worker that dies is started again and clients are told its new port", async () => {
@@ -289,6 +289,27 @@ test("a stranger with the pid of a worker that is gone is neither adopted nor ki
   });
   expect(again.starts).toBe(2);
   expect(c.workers.running.has(pid!)).toBe(true);
+});
+
+test("a worker that cannot be started, for want of its bundle, does not keep others from being started again", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("A"));
+  const lacking = new TextEncoder().encode("export class Other {}");
+  await call(PUT_BUNDLE, { hash: sha256(lacking), offset: 0, total: lacking.length, bytes: lacking });
+  // Damaged on the conductor's disk: no supervisor takes it.
+  c.platform.disk.writeFile(`/local/conductor/bundles/${sha256(lacking)}.js`, bundle);
+  const launching = call(LAUNCH, launchRequest("0", { bundleHash: sha256(lacking) })).catch(
+    (error: RamaError) => error,
+  );
+  await until(() => call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName: "0" }).catch(() => undefined));
+  const [pid] = [...c.workers.running.keys()];
+  c.workers.running.delete(pid!);
+  await until(async () =>
+    [...c.workers.running.values()].some(({ moduleName }) => moduleName === "A") ? true : undefined,
+  );
+  await call(DESTROY, { moduleName: "0" });
+  await launching;
 });
 
 test("an update hands the data over, keeps config overrides and options, and forgets the old instance", async () => {

@@ -9,15 +9,22 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
+const sentKeptMs = 10 * 60_000;
+
 export class BundleStore {
   readonly #disk: Disk;
   readonly #dir: string;
   readonly #maxBytes: number;
   /** Uploads under way, by hash. A new upload of the same hash starts over at offset 0. */
   readonly #partial = new Map<string, Uint8Array>();
+  /** When each was sent last: the launch that is to name it may be on its way. */
+  readonly #sentMs = new Map<string, number>();
+  readonly #nowMs: () => number;
 
-  constructor(disk: Disk, dir: string, maxBytes: number) {
+  /** `nowMs` is monotonic. */
+  constructor(disk: Disk, dir: string, maxBytes: number, nowMs: () => number) {
     this.#disk = disk;
+    this.#nowMs = nowMs;
     this.#dir = dir;
     this.#maxBytes = maxBytes;
     disk.mkdir(dir);
@@ -28,6 +35,7 @@ export class BundleStore {
     const { hash, offset, total, bytes } = piece;
     if (!/^[0-9a-f]{64}$/.test(hash))
       throw new RamaError("BAD_BUNDLE", "a bundle is named by its SHA-256 in hex", { hash });
+    this.#sentMs.set(hash, this.#nowMs());
     if (this.has(hash)) return true;
     if (total > this.#maxBytes) {
       const message = `the bundle has ${total} bytes, limit.bundle.bytes is ${this.#maxBytes}`;
@@ -59,11 +67,14 @@ export class BundleStore {
     return this.#disk.readFile(this.#path(hash));
   }
 
-  /** Deletes every bundle that no module names. */
+  /** Deletes every bundle that no module names, and that was not sent lately. */
   keepOnly(hashes: ReadonlySet<string>): void {
+    const sinceMs = this.#nowMs() - sentKeptMs;
+    for (const [hash, ms] of this.#sentMs) if (ms < sinceMs) this.#sentMs.delete(hash);
     for (const name of this.#disk.list(this.#dir)) {
       const hash = name.replace(/\.js$/, "");
-      if (!hashes.has(hash) && !this.#partial.has(hash)) this.#disk.remove(`${this.#dir}/${name}`);
+      if (!hashes.has(hash) && !this.#partial.has(hash) && !this.#sentMs.has(hash))
+        this.#disk.remove(`${this.#dir}/${name}`);
     }
   }
 

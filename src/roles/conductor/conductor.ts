@@ -101,6 +101,7 @@ export class Conductor {
       platform.disk,
       `${directory.dir}/bundles`,
       config.get<number>("limit.bundle.bytes"),
+      () => env.monotonicMs(),
     );
     const operations = new Operations({
       env,

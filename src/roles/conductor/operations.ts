@@ -33,6 +33,8 @@ export interface OperationsOptions {
 export class Operations {
   readonly #options: OperationsOptions;
   readonly #running = new Map<string, Promise<void>>();
+  /** By module: the state that is being driven, and when it was seen first. */
+  readonly #states = new Map<string, { state: string; stateSinceMs: number; seenMs: number }>();
   #closed = false;
 
   constructor(options: OperationsOptions) {
@@ -190,7 +192,10 @@ export class Operations {
   #drive(moduleName: string): Promise<void> {
     const running = this.#running.get(moduleName);
     if (running) return running;
-    const drive = this.#driveToRest(moduleName).finally(() => this.#running.delete(moduleName));
+    const drive = this.#driveToRest(moduleName).finally(() => {
+      this.#running.delete(moduleName);
+      this.#states.delete(moduleName);
+    });
     this.#running.set(moduleName, drive);
     return drive;
   }
@@ -219,7 +224,7 @@ export class Operations {
     // Repeated at every step, since the conductor may have died between writing the state and doing this.
     if (record.state !== "[:launching-starting-workers]") await store.withdrawAssignments(record);
     const workers = await this.#reports(record);
-    const step = nextStep(record, { nowMs: env.now(), workers: anyOf(workers), launchTimeoutMs });
+    const step = nextStep(record, { nowMs: this.#stateNowMs(record), workers: anyOf(workers), launchTimeoutMs });
     if (step.kind === "wait") return false;
     const operation = record.state === "[:launching-starting-workers]" ? "launch" : "destroy";
     if (step.kind === "remove") {
@@ -239,7 +244,11 @@ export class Operations {
     // Repeated at every step, since the conductor may have died between writing the state and doing this.
     if (record.state === "[:updating-rollback]") await store.withdrawAssignments(record, [next]);
     const workers = await this.#reports(record);
-    const step = nextUpdateStep(record, { nowMs: env.now(), workers, prepareTimeoutMs: launchTimeoutMs });
+    const step = nextUpdateStep(record, {
+      nowMs: this.#stateNowMs(record),
+      workers,
+      prepareTimeoutMs: launchTimeoutMs,
+    });
     // Stuck after the hand-over: the caller is told; a restarted worker or the next update goes on.
     if (step.kind === "wait") return record.state === "[:updating-handover]" && record.error !== undefined;
     if (step.kind === "settle") {
@@ -251,6 +260,16 @@ export class Operations {
     await store.log({ atMs: env.now(), module: record.name, operation: "update", text: step.note });
     env.log.info(`update of ${record.name}: ${step.note}`);
     return step.kind === "settle";
+  }
+
+  /** The time since a state began is measured, not told by a wall clock that jumps. A restarted conductor measures anew. */
+  #stateNowMs(record: ModuleRecord): number {
+    const nowMs = this.#options.env.monotonicMs();
+    const { name, state, stateSinceMs } = record;
+    const known = this.#states.get(name);
+    if (known?.state === state && known.stateSinceMs === stateSinceMs) return stateSinceMs + (nowMs - known.seenMs);
+    this.#states.set(name, { state, stateSinceMs, seenMs: nowMs });
+    return stateSinceMs;
   }
 
   async #reports(record: ModuleRecord): Promise<Map<string, ReadonlyMap<number, WorkerReport>>> {

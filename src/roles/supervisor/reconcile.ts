@@ -12,8 +12,11 @@ export interface ObservedWorker {
   readonly ready: boolean;
   /** It has loaded its module and waits to be let go. */
   readonly prepared: boolean;
+  /** On the monotonic clock, as are the others here: when this supervisor started it or saw it first, and when it saw the last sign of life. */
   readonly startedMs: number;
   readonly lastHeartbeatMs: number;
+  /** Epoch milliseconds, for display. */
+  readonly startedAtMs: number;
   /** Starts since the task was given, and since it last ran for a while. */
   readonly starts: number;
   readonly startsInARow: number;

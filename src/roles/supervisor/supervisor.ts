@@ -171,7 +171,6 @@ export class Supervisor {
   async #turn(): Promise<boolean> {
     const { env } = this.#parts.options.platform;
     const { config } = this.#parts.options;
-    const nowMs = env.now();
     if (env.monotonicMs() - this.#lastRecordMs >= config.get<number>("supervisor.heartbeat.frequency.millis"))
       await this.#writeRecord();
     // Before the tasks are known no worker may be taken for withdrawn.
@@ -183,14 +182,20 @@ export class Supervisor {
       stopTimeoutMs: 10_000,
       failedStarts: 3,
     };
-    const actions = reconcile(this.#tasks, workers, nowMs, limits);
-    for (const action of actions) await this.#perform(action);
+    const actions = reconcile(this.#tasks, workers, env.monotonicMs(), limits);
+    // What one worker lacks (a bundle that cannot be had, a directory that cannot be written) must not keep the others from theirs.
+    const troubles: unknown[] = [];
+    const apart = (step: Promise<void>) => step.catch((error: unknown) => void troubles.push(error));
+    for (const action of actions) await apart(this.#perform(action));
     const running: { readonly task: WorkerTask; readonly report: WorkerReport }[] = [];
     for (const task of this.#tasks) {
-      const report = await this.#publish(task, workers.get(task.workerId));
-      if (report?.state === "running") running.push({ task, report });
+      const publishing = this.#publish(task, workers.get(task.workerId)).then((report) => {
+        if (report?.state === "running") running.push({ task, report });
+      });
+      await apart(publishing);
     }
-    await this.#pauses.sync(running);
+    await apart(this.#pauses.sync(running));
+    if (troubles.length > 0) throw troubles[0];
     const starting = [...workers.values()].some((worker) => worker.pid !== 0 && !worker.ready);
     return starting || actions.length > 0;
   }

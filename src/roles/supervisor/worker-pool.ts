@@ -27,14 +27,25 @@ interface PoolOptions {
   readonly startWorker: StartWorker;
 }
 
+/** A process, since when this supervisor knows of it, and its last sign of life: what it wrote, and when that was seen. */
+interface Seen {
+  readonly pid: number;
+  readonly sinceMs: number;
+  heartbeat: number;
+  heartbeatMs: number;
+}
+
 /** A worker that has run for so long starts counting its starts anew. */
 const steadyMs = 3_000;
+const longestLookMs = 1_000;
 
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #dir: string;
   readonly #ports: WorkerPorts;
   readonly #stopping = new Map<string, number>();
+  readonly #seen = new Map<string, Seen>();
+  #lookedMs = 0;
 
   constructor(options: PoolOptions, dir: string) {
     this.#options = options;
@@ -61,6 +72,7 @@ export class WorkerPool {
   observe(): Map<string, ObservedWorker> {
     const { platform } = this.#options;
     const observed = new Map<string, ObservedWorker>();
+    this.#look();
     for (const workerId of WorkerFiles.list(platform.disk, this.#dir)) {
       const files = this.#files(workerId);
       const process = files.process();
@@ -68,15 +80,17 @@ export class WorkerPool {
       const alive = process !== undefined && this.#isAlive(process);
       const ready = pid !== 0 && files.status(pid) !== undefined;
       const prepared = pid !== 0 && files.prepared(pid) !== undefined;
-      if (process && ready && alive) this.#noteReady(files, process);
+      const seen = this.#see(workerId, pid, files);
+      if (process && ready && alive) this.#noteReady(files, process, seen);
       observed.set(workerId, {
         workerId,
         pid,
         alive,
         ready,
         prepared,
-        startedMs: process?.startedMs ?? 0,
-        lastHeartbeatMs: pid === 0 ? 0 : files.heartbeatMs(pid),
+        startedMs: seen.sinceMs,
+        lastHeartbeatMs: seen.heartbeatMs,
+        startedAtMs: process?.startedMs ?? 0,
         starts: process?.starts ?? 0,
         startsInARow: process?.startsInARow ?? 0,
         everReady: process?.everReady ?? false,
@@ -122,12 +136,14 @@ export class WorkerPool {
       platform.processes.signal(pid, "SIGKILL");
       throw error;
     }
+    this.#seen.delete(task.workerId);
+    this.#see(task.workerId, pid, files);
     return pid;
   }
 
   terminate(workerId: string, pid: number): void {
     if (this.#stopping.has(workerId)) return;
-    this.#stopping.set(workerId, this.#options.platform.env.now());
+    this.#stopping.set(workerId, this.#options.platform.env.monotonicMs());
     this.#options.platform.processes.signal(pid, "SIGTERM");
   }
 
@@ -151,6 +167,7 @@ export class WorkerPool {
     files.remove();
     this.#ports.release(workerId);
     this.#stopping.delete(workerId);
+    this.#seen.delete(workerId);
     return assignment && { instanceId: assignment.instanceId, index: assignment.workerIndex };
   }
 
@@ -175,7 +192,7 @@ export class WorkerPool {
       pid: worker.pid,
       helloPort: status?.helloPort ?? 0,
       groupPorts: (status ?? prepared)?.groupPorts ?? {},
-      startedMs: worker.startedMs,
+      startedMs: worker.startedAtMs,
       starts: worker.starts,
       ...(status ? { recovered: status.recovered } : {}),
       ...(failed ? { error: files.failure() ?? "its log says why" } : {}),
@@ -222,8 +239,31 @@ export class WorkerPool {
     return present !== undefined && (present === "" || birth === undefined || birth === "" || present === birth);
   }
 
-  #noteReady(files: WorkerFiles, process: NonNullable<ReturnType<WorkerFiles["process"]>>): void {
-    const steady = this.#options.platform.env.now() - process.startedMs > steadyMs;
+  /** Whoever has not looked for long (it was stopped, the machine slept) knows nothing of a silence in between. */
+  #look(): void {
+    const nowMs = this.#options.platform.env.monotonicMs();
+    if (nowMs - this.#lookedMs > longestLookMs) for (const seen of this.#seen.values()) seen.heartbeatMs = nowMs;
+    this.#lookedMs = nowMs;
+  }
+
+  /** Durations are ours to measure: the wall clock of the files may jump, and by much. */
+  #see(workerId: string, pid: number, files: WorkerFiles): Seen {
+    const nowMs = this.#options.platform.env.monotonicMs();
+    let seen = this.#seen.get(workerId);
+    if (seen === undefined || seen.pid !== pid) {
+      seen = { pid, sinceMs: nowMs, heartbeat: 0, heartbeatMs: nowMs };
+      this.#seen.set(workerId, seen);
+    }
+    const heartbeat = pid === 0 ? 0 : files.heartbeatMs(pid);
+    if (heartbeat !== seen.heartbeat) {
+      seen.heartbeat = heartbeat;
+      seen.heartbeatMs = nowMs;
+    }
+    return seen;
+  }
+
+  #noteReady(files: WorkerFiles, process: ProcessFile, seen: Seen): void {
+    const steady = this.#options.platform.env.monotonicMs() - seen.sinceMs > steadyMs;
     if (process.everReady && (process.startsInARow === 0 || !steady)) return;
     files.writeProcess({ ...process, everReady: true, startsInARow: steady ? 0 : process.startsInARow });
   }

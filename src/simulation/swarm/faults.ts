@@ -12,6 +12,8 @@ export interface FaultTargets {
   readonly killClient: (whom: number) => boolean;
   /** Updates one of the modules to itself. */
   readonly update: (whom: number) => void;
+  /** Launches a small module of its own, or destroys it. */
+  readonly launchOrDestroy?: (() => void) | undefined;
 }
 
 /** What user code throws while a run wants it to. */
@@ -127,6 +129,12 @@ function kill(process: SimulatedProcess | undefined): boolean {
   return process !== undefined;
 }
 
+/** In the middle of running code: few calls are more likely than many. */
+function killAtCall(faults: Faults, process: SimulatedProcess | undefined, { whomElse }: Fault): boolean {
+  if (process !== undefined) faults.arm(process, 1 + Math.floor(whomElse * whomElse * 400));
+  return process !== undefined;
+}
+
 function node(cluster: SimulatedCluster, whom: number): string {
   return pick(cluster.nodes, whom)!;
 }
@@ -140,12 +148,12 @@ function powerCut(faults: Faults, cluster: SimulatedCluster, name: string, forMs
 
 const strikes: Readonly<Record<FaultKind, Strike>> = {
   "kill worker": (_, cluster, { whom }) => kill(pick(cluster.workers, whom)),
-  "kill worker at a call": (faults, cluster, { whom, whomElse }) => {
-    const worker = pick(cluster.workers, whom);
-    if (worker !== undefined) faults.arm(worker, 1 + Math.floor(whomElse * whomElse * 400));
-    return worker !== undefined;
-  },
+  "kill worker at a call": (faults, cluster, fault) => killAtCall(faults, pick(cluster.workers, fault.whom), fault),
   "kill supervisor": (_, cluster, { whom }) => kill(cluster.daemon("supervisor", node(cluster, whom))),
+  "kill supervisor at a call": (faults, cluster, fault) =>
+    killAtCall(faults, cluster.daemon("supervisor", node(cluster, fault.whom)), fault),
+  "kill conductor at a call": (faults, cluster, fault) =>
+    killAtCall(faults, cluster.daemon("conductor", cluster.nodes[0]!), fault),
   "kill conductor": (_, cluster) => kill(cluster.daemon("conductor", cluster.nodes[0]!)),
   "kill all": (_, cluster) => {
     const all = [...cluster.workers, ...cluster.daemons];
@@ -232,7 +240,7 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
   },
   "clock jump": (_, cluster, { whom, whomElse }) => {
     const host = cluster.world.host(node(cluster, whom));
-    host.clockOffsetMs += (whomElse - 0.5) * (whomElse > 0.9 ? 86_400_000 : 20_000);
+    host.clockOffsetMs += (whomElse - 0.5) * (whom > 0.7 ? 86_400_000 : 20_000);
     return true;
   },
   "user code throws": (faults, { world }, { whom, forMs }) => {
@@ -250,5 +258,9 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
   "module update": (faults, _, { whom }) => {
     faults.targets.update(whom);
     return true;
+  },
+  "launch and destroy": ({ targets }) => {
+    targets.launchOrDestroy?.();
+    return targets.launchOrDestroy !== undefined;
   },
 };

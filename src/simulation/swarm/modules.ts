@@ -100,6 +100,20 @@ export class AuditModule extends RamaModule {
   }
 }
 
+/** Comes and goes. */
+export class ScratchModule extends RamaModule {
+  override getModuleName(): string {
+    return "Scratch";
+  }
+
+  define(setup: Setup, topologies: Topologies): void {
+    setup.declareDepot("*events", Depot.random());
+    const stream = topologies.stream("scratch");
+    stream.pstate("$$counts", PState.mapSchema(String, Number));
+    stream.source("*events").out("*key").compoundAgg("$$counts", CompoundAgg.map("*key", Agg.count()));
+  }
+}
+
 /** Microbatch: money between accounts on any tasks, and how often each transfer was seen. */
 export class BankModule extends RamaModule {
   override getModuleName(): string {

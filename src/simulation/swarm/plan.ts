@@ -7,7 +7,9 @@ export const faultKinds = [
   "kill worker",
   "kill worker at a call",
   "kill supervisor",
+  "kill supervisor at a call",
   "kill conductor",
+  "kill conductor at a call",
   "kill all",
   "kill client",
   "power cut",
@@ -28,6 +30,7 @@ export const faultKinds = [
   "clock jump",
   "user code throws",
   "module update",
+  "launch and destroy",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -74,7 +77,12 @@ export interface PlanOptions {
 }
 
 /** Those that strike everything are rarer. */
-const weights: Partial<Record<FaultKind, number>> = { "kill all": 0.3, "power cut of all": 0.4, "module update": 0.3 };
+const weights: Partial<Record<FaultKind, number>> = {
+  "kill all": 0.3,
+  "power cut of all": 0.4,
+  "module update": 0.3,
+  "launch and destroy": 0.5,
+};
 
 export function planOf(seed: number, options: PlanOptions): Plan {
   const chance = new Chance(seed);

@@ -3,7 +3,9 @@
 import { RamaError } from "../../base/errors.ts";
 import { Path } from "../../paths/path.ts";
 import type { SimulatedClient } from "../client.ts";
-import { SimulatedCluster } from "../cluster.ts";
+import { CLUSTER_STATUS, type ClusterStatusAnswer } from "../../protocol/conductor.ts";
+import { dataIdOf } from "../../protocol/cluster-records.ts";
+import { localDir, SimulatedCluster } from "../cluster.ts";
 import { Faults } from "./faults.ts";
 import { History, Violation } from "./history.ts";
 import { Load } from "./load.ts";
@@ -13,6 +15,7 @@ import {
   foldStep,
   groupOf,
   LedgerModule,
+  ScratchModule,
   type SimEvent,
   type Transfer,
   userCode,
@@ -67,6 +70,8 @@ class Run {
   readonly #plan: Plan;
   readonly #faults: Faults;
   #updates = 0;
+  #scratch: Promise<void> = Promise.resolve();
+  #scratchIsThere = false;
 
   constructor(plan: Plan, options: RunOptions) {
     const { seed, nodes, settings, networkMs, syncMs } = plan;
@@ -77,6 +82,7 @@ class Run {
       clientHosts: () => this.load.clientHosts,
       killClient: (whom) => this.load.killClient(whom),
       update: (whom) => this.#update(whom),
+      launchOrDestroy: () => this.#launchOrDestroy(),
     });
   }
 
@@ -96,6 +102,7 @@ class Run {
     const checker = await cluster.complete(cluster.client());
     if (plan.ledger !== undefined) await this.#checkLedger(checker);
     if (plan.bank !== undefined) await this.#checkBank(checker);
+    await this.#checkNothingLeft();
     this.#checkNow();
     const left = await cluster.stop();
     if (left.length > 0) throw new Violation(`did not end within 30 s of SIGTERM: ${left.join(", ")}`);
@@ -116,11 +123,12 @@ class Run {
     this.#checkNow();
   }
 
-  async #until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  async #until(what: string, condition: () => boolean | Promise<boolean>, present = () => ""): Promise<void> {
     const { env } = this.cluster.world;
     const deadlineMs = env.monotonicMs() + healMs;
     while (!(await condition())) {
-      if (env.monotonicMs() > deadlineMs) throw new Violation(`waited ${healMs / 1000} s after healing for ${what}`);
+      if (env.monotonicMs() > deadlineMs)
+        throw new Violation(`waited ${healMs / 1000} s after healing for ${what} ${present()}`);
       await this.#run(100);
     }
   }
@@ -158,7 +166,61 @@ class Run {
     });
   }
 
+  /** One after the other, whatever becomes of each. */
+  #launchOrDestroy(): void {
+    const { cluster } = this;
+    const { env } = cluster.world;
+    this.#scratch = this.#scratch.then(async () => {
+      this.#scratchIsThere = !this.#scratchIsThere;
+      if (this.#scratchIsThere)
+        await cluster.launch(ScratchModule, { tasks: 2, threads: 2, workers: Math.min(2, this.#plan.nodes) });
+      else await cluster.destroy("Scratch");
+      cluster.world.count(this.#scratchIsThere ? "scratch launched" : "scratch destroyed");
+    });
+    env.spawn("scratch", () => this.#scratch);
+  }
+
   // After healing
+
+  /** Of modules and instances that are gone nothing stays on any node. */
+  async #checkNothingLeft(): Promise<void> {
+    const { cluster } = this;
+    await cluster.complete(this.#scratch, healMs);
+    await cluster.complete(cluster.destroy("Scratch"), healMs);
+    let found = "";
+    await this.#until(
+      "what is gone to be deleted",
+      async () => {
+        found = await this.#leftovers();
+        return found === "";
+      },
+      () => found,
+    );
+  }
+
+  async #leftovers(): Promise<string> {
+    const { cluster } = this;
+    const { workers, data } = await this.#ask(async () => {
+      const { modules } = await cluster.call<ClusterStatusAnswer>(CLUSTER_STATUS, {});
+      const instances = modules.flatMap((module) => module.instances);
+      return {
+        workers: new Set(instances.map(({ id }) => id)),
+        data: new Set(instances.map(dataIdOf)),
+      };
+    });
+    const gone = (names: readonly string[], ids: ReadonlySet<string>) =>
+      names.filter((name) => !ids.has(name.replace(/-w\d+$/, "")));
+    return cluster.nodes
+      .flatMap((node) => {
+        const { disk } = cluster.world.host(node);
+        const dir = `${localDir}/supervisor`;
+        return [
+          ...gone(disk.list(`${dir}/workers`), workers).map((name) => `${node}: workers/${name}`),
+          ...gone(disk.list(`${dir}/data`), data).map((name) => `${node}: data/${name}`),
+        ];
+      })
+      .join(", ");
+  }
 
   async #ask<T>(asked: () => Promise<T>): Promise<T> {
     const { env } = this.cluster.world;

@@ -27,6 +27,7 @@ function worker(change: Partial<ObservedWorker> = {}): ObservedWorker {
     prepared: false,
     startedMs: nowMs - 60_000,
     lastHeartbeatMs: nowMs - 1_000,
+    startedAtMs: 0,
     starts: 1,
     startsInARow: 1,
     everReady: true,
