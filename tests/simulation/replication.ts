@@ -137,7 +137,7 @@ class World {
     const until = env.monotonicMs() + 60_000;
     await env.run(until, () => this.acked.size > before + 20);
     if (this.acked.size <= before + 20) this.fail(`no progress after all is well: ${this.#state()}`);
-    await env.advance(3_000);
+    await env.run(env.monotonicMs() + 30_000, () => this.#allThere());
     this.#checkEnd();
     return this.happened;
   }
@@ -416,6 +416,12 @@ class World {
     for (const node of this.nodes) if (node.life?.dead) await this.#restart(node);
   }
 
+  #allThere(): boolean {
+    const leader = this.nodes.find(({ life }) => life?.replica?.leads)?.life?.replica?.status();
+    if (leader?.inSync.length !== this.nodes.length) return false;
+    return this.nodes.every(({ life }) => (life?.replica?.status().applied ?? 0) > this.committed.length - 200);
+  }
+
   #checkEnd(): void {
     const places = new Map<number, number>();
     this.committed.forEach((value, offset) => {
@@ -425,13 +431,7 @@ class World {
     });
     for (const [value, offset] of this.acked)
       if (places.get(value) !== offset) this.fail(`${value} was acknowledged at ${offset}, is at ${places.get(value)}`);
-    for (const node of this.nodes) {
-      const status = node.life?.replica?.status();
-      if (status === undefined || status.applied < this.committed.length - 200)
-        this.fail(`${node.host} has not caught up: ${JSON.stringify(status)}`);
-    }
-    const { inSync } = this.nodes.find(({ life }) => life?.replica?.leads)!.life!.replica!.status();
-    if (inSync.length !== this.nodes.length) this.fail(`in sync are ${inSync.join()}: ${this.#state()}`);
+    if (!this.#allThere()) this.fail(`not all have caught up: ${this.#state()}`);
     for (const { life } of this.nodes) life?.close();
   }
 }
