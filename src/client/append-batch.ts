@@ -30,6 +30,8 @@ export class AppendBatch {
   sequence = -1;
   /** It was sent and the connection broke before the answer: it may be stored, whatever a later sending is answered. */
   isInDoubt = false;
+  /** Which of the partition's batches it is. */
+  order = 0;
   /** Request on the present connection; 0 when it is not in flight. */
   request = 0;
 

@@ -14,6 +14,8 @@ import { backOffMs, isRouteTrouble, type RouteTable } from "./routing.ts";
 
 /** More than these fill the pipe; fewer, larger batches serve the engine better. */
 const inFlightMax = 16;
+/** The partition remembers the tokens of 32 batches: nothing is sent that would make it forget one that is still open, however long that one takes. */
+const windowBatches = 30;
 /** A batch of so many bytes leaves before the running code is done, as long as the pipe has room: the engine works on it while the next is made. */
 const earlySendBytes = 32 * 1024;
 /** Sending pauses above this many unsent bytes on the connection. */
@@ -38,6 +40,7 @@ export class PartitionQueue {
   readonly #waiting: AppendBatch[] = [];
   readonly #inFlight: AppendBatch[] = [];
   #nextSequence = 0;
+  #nextOrder = 0;
   #pumping = false;
   #recovering = false;
   #tries = 0;
@@ -135,6 +138,9 @@ export class PartitionQueue {
 
   #sendWaiting(connection: EngineConnection, depot: number): void {
     while (this.#waiting.length > 0 && this.#inFlight.length < inFlightMax) {
+      const oldest = this.#inFlight[0];
+      if (oldest !== undefined && this.#waiting[0]!.sequence < 0 && this.#nextOrder - oldest.order >= windowBatches)
+        return;
       if (connection.unsentBytes > unsentPauseBytes) {
         // Answers to what is in flight come back here; without any, a look later must do.
         if (this.#inFlight.length === 0) this.#options.context.env.setTimer(unsentPauseMs, () => this.#pump());
@@ -149,6 +155,7 @@ export class PartitionQueue {
     if (batch.sequence < 0) {
       batch.sequence = this.#nextSequence;
       this.#nextSequence += count;
+      batch.order = this.#nextOrder++;
     }
     const request = connection.request(new InFlight(this, batch));
     batch.request = request;

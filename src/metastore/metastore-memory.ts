@@ -331,9 +331,10 @@ class MemorySession implements Metastore {
 
   #renew(): void {
     for (const [path, data] of this.#ephemerals) {
+      const node = this.#server.find(path);
+      if (node === undefined) this.#server.create(path, data, this, false);
       // Somebody else's by now: ours no more.
-      if (this.#server.find(path) !== undefined) this.#ephemerals.delete(path);
-      else this.#server.create(path, data, this, false);
+      else if (node.owner !== this) this.#ephemerals.delete(path);
     }
     this.tell("renewed");
     this.tell("connected");

@@ -1,5 +1,5 @@
 // A follower's end of its leader's connection: frames in, answers out. What they mean is the replica's.
-import { messageOf } from "../base/errors.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
 import {
   decodeEntries,
@@ -17,6 +17,8 @@ export interface FollowerSessionOptions {
   /** `bytes` is valid during the call. */
   readonly onEntries: (from: number, count: number, committed: number, bytes: Uint8Array) => void;
   readonly onLost: () => void;
+  /** Kind 3: the replica must stop. */
+  readonly onBroken: (error: unknown) => void;
 }
 
 export class FollowerSession {
@@ -33,7 +35,7 @@ export class FollowerSession {
           this.#onFrame(frame);
         } catch (error) {
           connection.close(messageOf(error));
-          throw error;
+          if (!(error instanceof RamaError)) options.onBroken(error);
         }
       },
       onClose: () => options.onLost(),

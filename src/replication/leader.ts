@@ -157,7 +157,7 @@ export class GroupLeader {
     const laggards = new Set([...this.#followers.values()].filter((f) => this.#lags(f, nowMs)).map((f) => f.member));
     const kept = [...this.#inSync].filter((member) => !laggards.has(member));
     const blocked = this.#waitingSinceMs !== undefined && nowMs - this.#waitingSinceMs >= this.maxLagMs;
-    this.#stalled = kept.length < this.minInSync && (blocked || this.#inSync.size < this.minInSync || this.#lost > 0);
+    this.#stalled = this.#inSync.size - this.#lost < this.minInSync || (blocked && kept.length < this.minInSync);
     const set = kept.length >= this.minInSync ? kept : [...this.#inSync];
     for (const follower of this.#followers.values()) {
       if (!this.#inSync.has(follower.member) && this.#returns(follower)) set.push(follower.member);
@@ -166,6 +166,7 @@ export class GroupLeader {
     return same ? undefined : set;
   }
 
+  /** Members of the set without a process. */
   get #lost(): number {
     let lost = 0;
     for (const { member, gone } of this.#followers.values()) if (gone && this.#inSync.has(member)) lost++;

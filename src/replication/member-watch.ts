@@ -30,6 +30,7 @@ export class MemberWatch {
   readonly #stop = new AbortController();
   readonly #live = new Map<Member, MemberRecord>();
   readonly #listeners = new Set<() => void>();
+  #stands = false;
 
   constructor(options: MemberWatchOptions) {
     this.#options = options;
@@ -49,8 +50,14 @@ export class MemberWatch {
     const path = tree.member(dataId, self.member);
     // The node of an earlier process of this worker may outlive it by its session's timeout; its stores are ours now.
     await metastore.remove(path);
-    await metastore.create(path, toNode(self), { ephemeral: true });
+    await this.#create();
+    this.#stands = true;
     for (const member of members) env.spawn(`member ${member}`, () => this.#watch(member));
+  }
+
+  async #create(): Promise<void> {
+    const { metastore, dataId, self } = this.#options;
+    await metastore.create(tree.member(dataId, self.member), toNode(self), { ephemeral: true });
   }
 
   async stop(): Promise<void> {
@@ -78,6 +85,7 @@ export class MemberWatch {
           if (node === undefined) this.#live.delete(member);
           else this.#live.set(member, fromNode<MemberRecord>(node.data));
           for (const listener of this.#listeners) listener();
+          if (node === undefined && member === this.#options.self.member && this.#stands) await this.#create();
         }
       } catch (error) {
         if (!(error instanceof RamaError)) throw error;

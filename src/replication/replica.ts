@@ -47,7 +47,7 @@ export interface LiveReplica {
 
 /** The log on disk, and what was found in it. */
 export interface ReplicaStore {
-  readonly log: StoreLog & { readonly durable: number };
+  readonly log: StoreLog & { readonly durable: number; readonly overloaded: boolean };
   readonly runs: EpochRuns;
   /** Of the log's last entry. */
   readonly epoch: number;
@@ -152,6 +152,10 @@ export class Replica implements StoreLog {
 
   get bytes(): number {
     return this.#log.bytes;
+  }
+
+  get overloaded(): boolean {
+    return this.#log.overloaded;
   }
 
   append(kind: number, group: number, epoch: number, offset: number, parts: readonly Uint8Array[]): void {
@@ -404,6 +408,7 @@ export class Replica implements StoreLog {
         this.#upstream = undefined;
         follower.left();
       },
+      onBroken: (error) => this.onFailed(error instanceof Error ? error : new Error(messageOf(error))),
     });
     if (listens) {
       this.#upstream?.close("there is a later leader");

@@ -1,5 +1,5 @@
-// A task group's view of its store's log: positions, and what happens when entries have become durable. A pure state machine, here as the leader with one
-// replica: `committed` follows `durable`. With followers `committed` will wait for them too; nothing else changes for the callers.
+// A task group's view of its store's log: positions, and what happens when entries have become durable. A pure state machine. With several replicas its log is a
+// `Replica` (replica.ts), to which durable means: on the disks of every in-sync one.
 //
 // Positions count entries; each is the offset of the first entry that has not got there: applied ≤ committed ≤ durable ≤ end.
 import { assert } from "../base/assert.ts";
@@ -20,7 +20,7 @@ export interface GroupReplogOptions {
 
 export class GroupReplog {
   readonly group: number;
-  readonly epoch: number;
+  #epoch: number;
   /** Called when `applied` has moved, once per `durableUpTo`. */
   onAdvance: () => void = () => {};
   readonly #log: ReplogLog;
@@ -36,7 +36,7 @@ export class GroupReplog {
 
   constructor(options: GroupReplogOptions) {
     this.group = options.group;
-    this.epoch = options.epoch;
+    this.#epoch = options.epoch;
     this.#log = options.log;
     this.#end = options.end;
     this.#durable = options.end;
@@ -44,8 +44,25 @@ export class GroupReplog {
     this.#applied = options.end;
   }
 
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   get end(): number {
     return this.#end;
+  }
+
+  /** A follower has applied everything below `applied`; its log may go further, which is not of interest here. */
+  followed(applied: number): void {
+    assert(this.#head === this.#numbers.length, `replog of group ${this.group}: it follows with entries of its own`);
+    this.#end = this.#durable = this.#committed = this.#applied = applied;
+    this.onAdvance();
+  }
+
+  /** The replica leads from now on; everything below `end` is applied. */
+  leads(epoch: number, end: number): void {
+    assert(this.#applied === end, `replog of group ${this.group}: leads with ${this.#applied} of ${end} applied`);
+    this.#epoch = epoch;
   }
 
   /** Entries below are on this replica's disk. */
@@ -71,7 +88,7 @@ export class GroupReplog {
   /** Gives the entry its offset and puts it into the log's open batch. `onApply` is called once, in the order of offsets, when it is committed. */
   append(kind: number, parts: readonly Uint8Array[], onApply: () => void): number {
     const offset = this.#end;
-    this.#log.append(kind, this.group, this.epoch, offset, parts);
+    this.#log.append(kind, this.group, this.#epoch, offset, parts);
     this.#end = offset + 1;
     this.#numbers.push(this.#log.end);
     this.#applies.push(onApply);

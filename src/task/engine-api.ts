@@ -8,6 +8,8 @@ import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { Fetched } from "../protocol/depot-read.ts";
+import type { ReplicaOptions } from "../replication/replica.ts";
+import type { ReplicaStatus } from "../replication/replica-status.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";
 import type { TaskGlobals } from "./task-globals.ts";
@@ -21,6 +23,13 @@ export interface Router {
 /** The present value of an option. `object` is the topology, depot or PState that the most specific setting would name. */
 export interface OptionLookup {
   get(name: string, object?: string): unknown;
+}
+
+/** What makes an engine one replica of its task group; it has one group then. */
+export interface EngineReplication
+  extends Pick<ReplicaOptions, "transport" | "dataId" | "self" | "life" | "control" | "minInSync" | "maxLagMs"> {
+  /** Another replica leads. The engine has stopped; it is to be disposed of by `depose`, and opened anew. */
+  readonly onDeposed: () => void;
 }
 
 export interface EngineOptions {
@@ -57,6 +66,8 @@ export interface EngineOptions {
   readonly stuckNote?: SharedArrayBuffer;
   /** Size of the files of depot partitions; tests make it small. */
   readonly depotSegmentBytes?: number;
+  /** Absent: the engine's groups have no other replica, and it leads them. */
+  readonly replication?: EngineReplication;
   /** The engine has stopped for good: its log failed, or something impossible was seen. The process should end and recover. */
   readonly onBroken?: (error: RamaError) => void;
   /** In process: told what tasks do, for tests. */
@@ -202,5 +213,7 @@ export interface EngineStatus {
   /** Of depots and PStates, per task. */
   readonly migrations: readonly MigrationStatus[];
   readonly logBytes: number;
+  /** Of a replicated task group. */
+  readonly replica?: ReplicaStatus;
   readonly failed: string | null;
 }

@@ -32,7 +32,9 @@ export class EngineAppends {
   append(append: EngineAppend): void {
     let error = this.#core.failed ?? this.#appendError(append.depot, append.task);
     // What was stored before, and is sent again because its answer was lost, is not refused.
-    if (error === null && this.#core.refusal !== null && !this.#isStored(append)) error = this.#core.refusal;
+    if (error === null && (this.#core.refusal ?? this.#core.stalled) !== null && !this.#isStored(append)) {
+      error = this.#core.refusal ?? this.#core.stalled;
+    }
     if (error !== null) {
       append.reply(error, -1, null, null);
       return;

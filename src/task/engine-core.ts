@@ -20,6 +20,10 @@ export class EngineCore {
   readonly subscribers: TopologyRuntime[][] = [];
   /** Appends of clients are refused with it, reads go on. */
   refusal: RamaError | null = null;
+  /** Too few replicas are in sync: the same. */
+  stalled: RamaError | null = null;
+  /** False: another replica leads the group, or this one is about to. */
+  leads = true;
   /** The engine has stopped for good. */
   failed: RamaError | null = null;
   closing = false;
@@ -67,6 +71,7 @@ export class EngineCore {
   /** MOVED, BAD_PARTITION; null: the task is here and `find` finds the object's partition in it. */
   partitionError(name: string, task: number, find: (task: Task) => unknown): RamaError | null {
     const found = this.tasks[task];
+    if (!this.leads) return new RamaError("MOVED", `task ${task} is led by another replica`, { task });
     if (found === undefined) {
       if (task >= 0 && task < this.options.info.numTasks)
         return new RamaError("MOVED", `task ${task} is not here`, { task });

@@ -29,6 +29,7 @@ export function statusOf(core: EngineCore, store: EngineStore, migrations: Engin
     topologies: runtimes.map((runtime) => runtime.status()),
     migrations,
     logBytes: store.log.bytes,
+    ...(store.replicated === undefined ? {} : { replica: store.replicated.replica.status() }),
     failed: failed?.message ?? null,
   };
 }

@@ -5,45 +5,34 @@
 //
 // In the Kv, besides what storage/, depot/ and pstate/ say: 54 | source u32 | task u32 (big-endian) → state of a stream source (topology/stream/progress.ts);
 // 55 | topology u32 | group u32 → marks of open trees (topology/stream/applied-marks.ts).
+import { assert } from "../base/assert.ts";
 import { RamaError } from "../base/errors.ts";
 import { ByteReader } from "../base/value-bytes.ts";
 import { retireDepots } from "../depot/depot-state.ts";
-import { deleteRetiredDepots, openDepots, type DepotGroup } from "../depot/depot-store.ts";
+import { deleteRetiredDepots, type DepotGroup, openDepots } from "../depot/depot-store.ts";
 import { openPStateGroup } from "../pstate/group.ts";
-import type { PStateGroup, PStateSpec } from "../pstate/contract.ts";
+import type { PStateSpec } from "../pstate/contract.ts";
 import { DEPOT_APPEND, DEPOT_CONTROL, EPOCH_BEGINS, TURN } from "../replication/entry.ts";
+import { openReplicaStore } from "../replication/replica-store.ts";
 import { StoreFlusher } from "../replication/flush.ts";
 import { GroupReplog } from "../replication/replog.ts";
 import type { KvOp } from "../storage/kv.ts";
 import { type OpenedStore, openStore, type RecoveredStore } from "../storage/store.ts";
-import type { LogEntry } from "../storage/store-contract.ts";
+import type { DiskLog } from "../storage/log.ts";
+import type { LogEntry, StoreLog } from "../storage/store-contract.ts";
 import type { EngineOptions } from "./engine-api.ts";
 import { NameCatalogue } from "./name-catalogue.ts";
+import { applySections, type GroupObjects, ReplicatedEngine } from "./replicated-engine.ts";
 import { Task } from "./task.ts";
 import { TaskGroup } from "./task-group.ts";
 import type { ProgressOwner, TopologyRuntime } from "./topology-runtime.ts";
-import {
-  SECTION_MARKS,
-  SECTION_PROGRESS,
-  SECTION_PROGRESS_STATE,
-  SECTION_WRITES,
-  sectionsOf,
-  TurnAssembler,
-  turnVoid,
-} from "./turn-entry.ts";
+import { TurnAssembler, turnVoid } from "./turn-entry.ts";
 
 const PROGRESS_PREFIX = 0x54;
 const MARKS_PREFIX = 0x55;
 
 /** Decoded values of one group's PStates that stay in memory: a share of the worker's memory. */
 const cacheBytesOfGroup = 64 * 1024 * 1024;
-
-interface GroupObjects {
-  readonly id: number;
-  readonly tasks: readonly number[];
-  readonly pstates: PStateGroup;
-  readonly depots: DepotGroup;
-}
 
 /** A section that topologies want, read before they are there. */
 interface ProgressSection {
@@ -79,6 +68,7 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
     const objects: GroupObjects[] = [];
     for (const group of options.groups) objects.push(await openGroup(options, opened, names, group));
     await names.save();
+    if (options.replication !== undefined) return await openReplicated(options, opened, names, objects);
     const recovery = new Recovery(objects);
     const store = await opened.recover((entry, applied) => recovery.entry(entry, applied));
     const torn = recovery.end((group, offset) => offset < opened.positions(group).applied);
@@ -87,6 +77,24 @@ export async function openEngineStore(options: EngineOptions): Promise<EngineSto
     await opened.kv.close();
     throw error;
   }
+}
+
+/** Nothing is applied here that the Kv does not have: the replica tells what is committed. */
+async function openReplicated(
+  options: EngineOptions,
+  opened: OpenedStore,
+  names: NameCatalogue,
+  objects: readonly GroupObjects[],
+): Promise<EngineStore> {
+  const [object] = objects;
+  assert(object !== undefined && objects.length === 1, "an engine with replicas has one task group");
+  const { depots } = object;
+  const { recovered, store } = await openReplicaStore(opened, options.disk, object.id, ({ kind, payload }) => {
+    if (kind === DEPOT_APPEND) depots.applyEntry(payload);
+  });
+  const replicated = new ReplicatedEngine({ options, object, store });
+  const found = { progress: [], marks: [], torn: [] };
+  return new EngineStore(options, opened, recovered, names, objects, found, replicated);
 }
 
 /** Declared objects are never deleted, whatever the list says. */
@@ -175,15 +183,11 @@ class Recovery {
 
   #apply(part: Part): void {
     if (part.applied) return;
-    for (const { kind, bytes } of sectionsOf(part.payload)) {
-      if (kind === SECTION_WRITES) this.#groups.get(part.group)!.pstates.applyWrites(bytes);
-      else if (kind === SECTION_PROGRESS || kind === SECTION_PROGRESS_STATE) {
-        const reader = new ByteReader(bytes);
-        const [source, task] = [reader.varint(), reader.varint()];
-        const whole = kind === SECTION_PROGRESS_STATE;
-        this.found.progress.push({ source, task, bytes: bytes.subarray(reader.pos), whole });
-      } else if (kind === SECTION_MARKS) this.found.marks.push({ group: part.group, bytes });
-    }
+    const { group } = part;
+    applySections(part.payload, this.#groups.get(group)!.pstates, {
+      progress: (source, task, bytes, whole) => this.found.progress.push({ source, task, bytes, whole }),
+      marks: (bytes) => this.found.marks.push({ group, bytes }),
+    });
   }
 }
 
@@ -199,6 +203,8 @@ export class EngineStore {
   #flusher: StoreFlusher | undefined = undefined;
   #deleting: Promise<void> = Promise.resolve();
   #closing = false;
+  /** undefined: the groups have no other replica. */
+  readonly replicated: ReplicatedEngine | undefined;
 
   constructor(
     options: EngineOptions,
@@ -207,7 +213,9 @@ export class EngineStore {
     names: NameCatalogue,
     objects: readonly GroupObjects[],
     found: Found,
+    replicated?: ReplicatedEngine,
   ) {
+    this.replicated = replicated;
     this.#options = options;
     this.#opened = opened;
     this.#store = store;
@@ -219,8 +227,9 @@ export class EngineStore {
     this.groups = objects.map((group) => this.#taskGroup(group));
   }
 
-  get log() {
-    return this.#store.log;
+  /** What the engine writes to. */
+  get log(): StoreLog & Pick<DiskLog, "overloaded"> {
+    return this.replicated?.replica ?? this.#store.log;
   }
 
   #taskGroup(group: GroupObjects): TaskGroup {
@@ -239,9 +248,9 @@ export class EngineStore {
     const epoch = (this.#store.recovery.groups.get(group.id)?.epoch ?? 0) + 1;
     const replog = new GroupReplog({
       group: group.id,
-      log: this.#store.log,
+      log: this.log,
       epoch,
-      end: this.#store.groupEnd(group.id),
+      end: this.replicated?.applied ?? this.#store.groupEnd(group.id),
     });
     return new TaskGroup(group.id, tasks, group.pstates, replog);
   }
@@ -279,7 +288,7 @@ export class EngineStore {
 
   startFlushing(runtimes: readonly TopologyRuntime[], onFailed: (error: unknown) => void): void {
     const { env } = this.#options;
-    this.#flusher = new StoreFlusher({ env, kv: this.#opened.kv, log: this.#store.log, onFailed });
+    this.#flusher = new StoreFlusher({ env, kv: this.#opened.kv, log: this.log, onFailed });
     for (const [i, { id, pstates, depots }] of this.#objects.entries()) {
       const { replog } = this.groups[i]!;
       const progress = () => collectProgress(id, runtimes);
@@ -333,7 +342,7 @@ export class EngineStore {
     this.#closing = true;
     await this.#deleting;
     try {
-      if (this.log.error === undefined) await this.#flusher?.close();
+      if (this.#store.log.error === undefined) await this.#flusher?.close();
       else this.#flusher?.abort();
     } finally {
       await this.log.close();
@@ -344,6 +353,7 @@ export class EngineStore {
 
   abort(): void {
     this.#flusher?.abort();
+    this.replicated?.replica.stop();
   }
 }
 

@@ -32,7 +32,12 @@ import { TaskGlobals } from "./task-globals.ts";
 import type { TaskGroup } from "./task-group.ts";
 import type { QueryRuntime, RuntimeFactories, RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
 import { TURN } from "../replication/entry.ts";
+import type { Replica } from "../replication/replica.ts";
+import type { ReplicatedEngine } from "./replicated-engine.ts";
 import { TurnEntry, turnEnds, turnGoesOn } from "./turn-entry.ts";
+
+/** An engine with replicas that closes waits so long for its last entries to be committed. */
+const drainMs = 2_000;
 
 export class Engine implements EventReceiver {
   readonly recovered: EngineRecovery;
@@ -58,10 +63,12 @@ export class Engine implements EventReceiver {
     try {
       const engine = new Engine(options, store, runtimes, mirrors);
       await store.recover(engine.#core.runtimes);
-      await engine.#start();
-      await store.retireRemoved();
-      store.deleteRemoved();
-      engine.#background.start();
+      if (store.replicated === undefined) {
+        await engine.#start();
+        await store.retireRemoved();
+        store.deleteRemoved();
+        engine.#background.start();
+      } else await engine.#follow(store.replicated);
       Object.assign(engine.recovered, { ...store.recovered, ms: options.env.monotonicMs() - startMs });
       return engine;
     } catch (error) {
@@ -160,10 +167,45 @@ export class Engine implements EventReceiver {
     }
   }
 
-  async #start(): Promise<void> {
-    for (const group of this.#core.groups) for (const task of group.tasks) await this.#globals.give(task);
+  /** One of several replicas: entries are applied as they come until this one leads. */
+  async #follow(replicated: ReplicatedEngine): Promise<void> {
+    this.#core.leads = false;
     await this.#store.names.save();
     this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
+    await this.#store.retireRemoved();
+    this.#store.deleteRemoved();
+    replicated.attach(this.#core.groups[0]!, this.#core.runtimes, {
+      lead: () => this.#options.env.spawn("a replica begins to lead", () => this.#lead()),
+      refuse: (error) => {
+        this.#core.stalled = error;
+      },
+    });
+  }
+
+  async #lead(): Promise<void> {
+    try {
+      await this.#prepare();
+      if (this.#core.closing) return;
+      await this.#begin();
+      this.#background.start();
+      this.#core.leads = !this.#core.closing;
+    } catch (error) {
+      if (!this.#core.closing) this.#break(error);
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    for (const group of this.#core.groups) for (const task of group.tasks) await this.#globals.give(task);
+    await this.#store.names.save();
+  }
+
+  async #start(): Promise<void> {
+    await this.#prepare();
+    this.#store.startFlushing(this.#core.runtimes, (error) => this.#break(error));
+    await this.#begin();
+  }
+
+  async #begin(): Promise<void> {
     for (const name of this.#options.quarantined ?? []) this.#quarantine(name);
     for (const runtime of this.#core.runtimes)
       if (this.#options.paused?.includes(runtime.topology.name)) runtime.pause();
@@ -223,6 +265,7 @@ export class Engine implements EventReceiver {
     if (runtime?.topology.kind !== "query") {
       error = new RamaError("UNKNOWN_OBJECT", `the module has no query ${invoke.query}`, { query: invoke.query });
     }
+    if (!this.#core.leads) error ??= new RamaError("MOVED", "another replica leads this task group");
     if (error !== null) {
       invoke.reply(error, undefined);
       return;
@@ -243,7 +286,7 @@ export class Engine implements EventReceiver {
 
   /** Events from another engine, addressed to `task` of this one. BAD_FRAME. */
   deliver(task: number, frame: Uint8Array): void {
-    if (this.#core.failed !== null || this.#core.tasks[task] === undefined) return;
+    if (this.#core.failed !== null || !this.#core.leads || this.#core.tasks[task] === undefined) return;
     this.#core.job(() => receiveEvents(task, frame, this.#options.classes, this));
   }
 
@@ -437,9 +480,40 @@ export class Engine implements EventReceiver {
     this.#store.abort();
   }
 
+  /** False: another replica leads, or this one has not begun to. */
+  get serves(): boolean {
+    return this.#core.leads && this.#core.failed === null;
+  }
+
+  /** The engine's part in the replication of its group; undefined: it has no other replica. */
+  get replica(): Replica | undefined {
+    return this.#store.replicated?.replica;
+  }
+
+  /** Another replica leads: what runs is dropped and what it wrote is void. What is applied is flushed, and the store is closed. */
+  async depose(): Promise<void> {
+    const { group } = this.#core.groups[0]!.replog;
+    this.#core.failed ??= new RamaError("MOVED", `task group ${group} is led by another replica`, { group });
+    if (this.#core.closing) return;
+    this.#core.closing = true;
+    this.#core.loop.stop();
+    this.#background.stop();
+    this.#appends.rejectHeld(this.#core.failed);
+    for (const runtime of this.#core.runtimes) runtime.abort();
+    this.#calls.close();
+    await this.#globals.close();
+    await this.#store.close();
+  }
+
+  /** With other replicas it may be that nothing can be committed any more. */
+  async #drainedOrLate(): Promise<void> {
+    if (this.#store.replicated === undefined) await this.drained();
+    else if (this.#core.leads) await Promise.race([this.drained(), this.#options.env.sleep(drainMs)]);
+  }
+
   /** Ahead of `close`, while reads go on: what there is to flush is flushed. Nothing is lost when it fails. */
   async settle(): Promise<void> {
-    await this.drained();
+    await this.#drainedOrLate();
     await this.#store.settle();
   }
 
@@ -453,7 +527,7 @@ export class Engine implements EventReceiver {
     for (const runtime of this.#core.runtimes) runtime.close();
     await this.#background.close();
     try {
-      if (this.#core.failed === null) await this.drained();
+      if (this.#core.failed === null) await this.#drainedOrLate();
     } finally {
       this.#core.loop.stop();
       this.#calls.close();

@@ -49,6 +49,7 @@ class Life {
   leading = 0;
   refused = false;
   readonly pending: Pending[] = [];
+  members: MemberWatch | undefined;
   close: () => void = () => {};
 
   constructor(
@@ -143,6 +144,10 @@ class World {
   }
 
   #state(): string {
+    if (this.print) {
+      for (const { host, life } of this.nodes)
+        console.log(host, life?.id, life?.dead, [...(life?.members?.live ?? [])].map(([m, r]) => `${m}=${r.life}@${JSON.stringify(r.groupPorts)}`).join(" "));
+    }
     return this.nodes.map(({ life }) => JSON.stringify(life?.replica?.status() ?? "down")).join(" ");
   }
 
@@ -182,6 +187,7 @@ class World {
       minInSync: () => this.minIsr,
       onView: () => this.#view(life, watch, members),
     });
+    life.members = members;
     life.close = () => {
       members.abort();
       watch.stop();
@@ -384,9 +390,11 @@ class World {
       } else if (kind === 5) this.world.network.closeConnections(node.host, other.host);
       else if (kind === 6 && node.life !== undefined && !node.life.dead) {
         this.happened.expiries++;
+        if (this.print) console.log(`expire ${node.host} ${node.life.id}`);
         this.world.metastoreServer.expire(node.life.platform.sessions[0]!, env.random() * 1_500);
       } else if (kind === 7) {
         this.happened.outages++;
+        if (this.print) console.log(`outage ${node.host}`);
         this.world.metastoreServer.setReachable(false);
         env.setTimer(env.random() * 4_000, () => this.world.metastoreServer.setReachable(true));
       }
@@ -395,6 +403,7 @@ class World {
   }
 
   #kill(node: Node, powerCut: boolean): void {
+    if (this.print) console.log(`kill ${node.host} ${node.life?.id} ${powerCut}`);
     const { life } = node;
     if (life === undefined || life.dead) return;
     this.happened.kills++;

@@ -1,7 +1,10 @@
 // An engine with its port and its way to the other engines: what an engine thread of a worker holds, and what the in-process cluster holds once per worker.
 import type { Env } from "../../base/env.ts";
 import type { ClassRegistry } from "../../base/values.ts";
-import type { Address, Transport } from "../../net/transport.ts";
+import { RamaError } from "../../base/errors.ts";
+import type { Address, Connection, ConnectionHandlers, Transport } from "../../net/transport.ts";
+import { decodeReplicaHello } from "../../protocol/replication.ts";
+import type { Replica } from "../../replication/replica.ts";
 import type { FunctionNamed } from "../../paths/path-codec.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { EngineOptions } from "../../task/engine-api.ts";
@@ -53,13 +56,29 @@ export class EngineHost {
     });
     const engine = await openEngine({ ...options, router });
     opened = engine;
-    const server = new EngineServer({ ...options, engine });
+    const { replica } = engine;
+    const onReplica =
+      replica && ((connection: Connection, hello: Uint8Array) => acceptReplica(options, replica, connection, hello));
+    const server = new EngineServer({ ...options, engine, ...(onReplica === undefined ? {} : { onReplica }) });
     try {
       return new EngineHost(env, engine, await server.listen(address, options.held), server, router);
     } catch (error) {
       await engine.close();
       throw error;
     }
+  }
+
+  /** Another replica leads: clients are told to look elsewhere, and everything is dropped that is not applied. */
+  async depose(): Promise<void> {
+    await this.#server.close(new RamaError("MOVED", "another replica leads this task group"));
+    this.#router.close();
+    await this.engine.depose();
+  }
+
+  /** Stops as a killed process does. For tests and simulation; a process is really killed. */
+  abort(): void {
+    this.#router.close();
+    this.engine.abort();
   }
 
   /**
@@ -78,4 +97,15 @@ export class EngineHost {
     await this.engine.close();
     this.#env.log.debug("engine closed", { port: this.address.port });
   }
+}
+
+function acceptReplica(
+  { replication, groups }: EngineHostOptions,
+  replica: Replica,
+  connection: Connection,
+  frame: Uint8Array,
+): ConnectionHandlers {
+  const hello = decodeReplicaHello(frame);
+  if (hello.dataId === replication!.dataId && hello.group === groups[0]) return replica.accept(connection, hello);
+  throw new RamaError("MOVED", `group ${hello.group} of ${hello.dataId} is not here`, { group: hello.group });
 }

@@ -3,6 +3,7 @@
 import type { Env } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
 import type { Address, Connection, ConnectionHandlers, Listener, Transport } from "../../net/transport.ts";
+import { REPLICA_HELLO } from "../../protocol/table.ts";
 import { EngineRequests, type EngineRequestsOptions } from "./requests.ts";
 import type { HeldListener } from "./held-listener.ts";
 import { Session } from "./session.ts";
@@ -10,6 +11,8 @@ import { Session } from "./session.ts";
 export interface EngineServerOptions extends Omit<EngineRequestsOptions, "log"> {
   readonly env: Env;
   readonly transport: Transport;
+  /** Another replica of the engine's group has connected, with this hello. Absent: the engine has no replicas. */
+  readonly onReplica?: (connection: Connection, hello: Uint8Array) => ConnectionHandlers;
 }
 
 /** A connection that has not said hello by then is closed. */
@@ -20,12 +23,14 @@ export class EngineServer {
   readonly #transport: Transport;
   readonly #requests: EngineRequests;
   readonly #sessions = new Set<Session>();
+  readonly #onReplica: EngineServerOptions["onReplica"];
   #listener: Listener | undefined;
   #closing: RamaError | undefined;
 
   constructor(options: EngineServerOptions) {
     this.#env = options.env;
     this.#transport = options.transport;
+    this.#onReplica = options.onReplica;
     this.#requests = new EngineRequests({ ...options, log: options.env.log });
   }
 
@@ -56,13 +61,33 @@ export class EngineServer {
     const timer = this.#env.setTimer(helloTimeoutMs, () => {
       if (!session.greeted) session.goodbye(new RamaError("TIMEOUT", `no hello within ${helloTimeoutMs} ms`));
     });
+    let replica: ConnectionHandlers | undefined;
     return {
-      onFrame: (frame) => session.onFrame(frame),
-      onClose: () => {
+      onFrame: (frame, from) => {
+        if (session.greeted) session.onFrame(frame);
+        else if (replica !== undefined) replica.onFrame(frame, from);
+        else if (frame[0] === REPLICA_HELLO && this.#onReplica !== undefined) {
+          timer.cancel();
+          this.#sessions.delete(session);
+          replica = this.#joined(connection, frame);
+        } else session.onFrame(frame);
+      },
+      onClose: (reason, from) => {
+        replica?.onClose(reason, from);
         timer.cancel();
         session.closed();
         this.#sessions.delete(session);
       },
     };
+  }
+
+  #joined(connection: Connection, hello: Uint8Array): ConnectionHandlers | undefined {
+    try {
+      return this.#onReplica!(connection, hello);
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      connection.close(error.message);
+      return undefined;
+    }
   }
 }

@@ -311,11 +311,12 @@ export class MicrobatchRunner extends StageRunner {
     return [this.durable.committed, processed];
   }
 
-  collectProgress(): { sourceId: number; task: number; state: Uint8Array }[] {
+  /** Of slices that have begun; of the others `StoredProgress` tells. */
+  collectProgress(hasBegun: (slice: SourceSlice) => boolean): { sourceId: number; task: number; state: Uint8Array }[] {
     const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
     for (const slice of this.slices) {
       if (slice.letters.dirty) changed.push(slice.letters.takeState());
-      if (!slice.dirty) continue;
+      if (!slice.dirty || !hasBegun(slice)) continue;
       slice.dirty = false;
       changed.push({ sourceId: slice.id, task: slice.partitionId, state: encodeSlice(slice.durable) });
     }

@@ -13,6 +13,8 @@ type LettersStep = (letters: SliceLetters) => void;
 export class StoredProgress implements ProgressOwner {
   /** Until their slices begin: by source, then partition. */
   readonly #loaded = new Map<number, Map<number, Uint8Array>>();
+  /** Of those, what the Kv does not have: a replica that follows begins none. */
+  readonly #changed = new Map<string, { readonly sourceId: number; readonly task: number }>();
   /** Of remote sources that are not there yet: what their boxes have to be told, by box and partition. */
   readonly #lettersLater = new Map<string, LettersStep[]>();
 
@@ -61,6 +63,7 @@ export class StoredProgress implements ProgressOwner {
       return;
     }
     this.loadProgress(sourceId, partition, reader.bytes.slice(reader.pos, reader.end));
+    if (sourceId !== this.id) this.#changed.set(`${sourceId}/${partition}`, { sourceId, task: partition });
     const runner = this.runners.get(partition);
     if (sourceId === this.id && runner !== undefined) runner.dirty = true;
     for (const slice of this.slices) if (slice.id === sourceId && slice.partitionId === partition) slice.dirty = true;
@@ -80,10 +83,19 @@ export class StoredProgress implements ProgressOwner {
 
   collectProgress(group: number): { sourceId: number; task: number; state: Uint8Array }[] {
     const runner = this.runners.get(group);
-    return runner === undefined ? [] : runner.collectProgress();
+    const changed = [...this.#changed.values()].flatMap((at) => {
+      const state = this.#loaded.get(at.sourceId)?.get(at.task);
+      return state === undefined ? [] : [{ ...at, state }];
+    });
+    this.#changed.clear();
+    return runner === undefined ? changed : [...changed, ...runner.collectProgress(this.#hasBegun)];
   }
 
+  readonly #hasBegun = ({ id, partitionId }: SourceSlice): boolean => this.#loaded.get(id)?.has(partitionId) !== true;
+
   progressLost(): void {
+    for (const [sourceId, states] of this.#loaded)
+      for (const task of states.keys()) this.#changed.set(`${sourceId}/${task}`, { sourceId, task });
     for (const runner of this.runners.values()) runner.dirty = true;
     for (const slice of this.slices) slice.dirty = slice.letters.dirty = true;
   }

@@ -65,19 +65,22 @@ export class StoredProgress implements ProgressOwner {
   }
 
   collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
-    const changed: { sourceId: number; task: number; state: Uint8Array }[] = [];
+    const changed = this.loaded.takeChanged();
     for (const source of this.sources) {
       if (source.task.group !== group) continue;
       const { letters } = source;
       if (letters.dirty) changed.push(letters.takeState());
       if (!source.dirty) continue;
       source.dirty = false;
+      // What was loaded and has not begun is told above.
+      if (this.loaded.has(source.id, source.partitionId)) continue;
       changed.push({ sourceId: source.id, task: source.partitionId, state: encodeState(source.durable) });
     }
     return changed;
   }
 
   progressLost(): void {
+    this.loaded.lost();
     for (const source of this.sources) source.dirty = source.letters.dirty = true;
     for (const runner of this.runners.values()) runner.marks.dirty = true;
   }

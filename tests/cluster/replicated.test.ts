@@ -1,0 +1,150 @@
+// Replicated task groups end to end in memory: several hosts, engines that follow and lead, clients that follow the leaders. Guards against acknowledged appends that
+// a leader change loses or doubles, derived values that differ from the records, and groups that do not go on.
+import { expect, test } from "bun:test";
+import type { CompiledModule } from "../../src/dataflow/compiled.ts";
+import { Path } from "../../src/paths/path.ts";
+import { MemoryWorld } from "../../src/testing/platform-memory.ts";
+import { ReplicatedModule, type ReplicatedModuleOptions } from "../../src/testing/replicated-module.ts";
+import { waitFor } from "../../src/testing/wait-for.ts";
+import { codeOf } from "../fake-engine.ts";
+import { localCount, wordCount } from "./engine-harness.ts";
+
+const fastLag = [{ scope: "module", object: "", name: "replication.max.time.lag.millis", value: 150 } as const];
+
+async function launched(module: CompiledModule, options: Partial<ReplicatedModuleOptions> = {}) {
+  const failures: unknown[] = [];
+  const world = new MemoryWorld({ onFailure: (name, error) => failures.push({ name, error }) });
+  const replicated = await ReplicatedModule.launch({
+    world,
+    module,
+    tasks: 4,
+    threads: 2,
+    workers: 1,
+    replicationFactor: 3,
+    hosts: ["n0", "n1", "n2"],
+    settings: fastLag,
+    onBroken: (host, error) => failures.push({ host, error }),
+    ...options,
+  });
+  const core = replicated.client();
+  const { env } = world;
+  const until = (what: string, condition: () => boolean) =>
+    waitFor(condition, { env, timeoutMs: 20_000, what, present: () => JSON.stringify(failures) });
+  return {
+    world,
+    replicated,
+    core,
+    until,
+    depot: core.depot("HandModule", "*depot0"),
+    counts: core.pstate("HandModule", "$$pstate0"),
+    async [Symbol.asyncDispose]() {
+      await core.close();
+      await replicated.close();
+      expect(failures).toEqual([]);
+    },
+  };
+}
+
+test("leaders are spread over the workers, and followers hold what the leaders have applied", async () => {
+  await using cluster = await launched(localCount(), { threads: 3, tasks: 4 });
+  const { replicated, depot, counts, until } = cluster;
+  expect(new Set([0, 1, 2].map((group) => replicated.leaderOf(group)))).toEqual(new Set([0, 1, 2]));
+  await Promise.all(Array.from({ length: 200 }, (_, i) => depot.append(`w${i % 10}`)));
+  expect(await counts.selectOne(Path.key("w3"))).toBeDefined();
+  await until("followers to apply", () =>
+    [0, 1, 2].every((group) => {
+      const ends = [0, 1, 2].map((worker) => replicated.statusOf(worker, group)!);
+      return ends.every(({ applied, end }) => applied === ends[0]!.end && end === ends[0]!.end);
+    }),
+  );
+});
+
+test("when leaders are killed under load no acknowledged append is lost, each record counts once, and the group goes on", async () => {
+  await using cluster = await launched(wordCount());
+  const { replicated, depot, counts, until } = cluster;
+  let acked = 0;
+  let stop = false;
+  const load = Array.from({ length: 8 }, async () => {
+    while (!stop) {
+      await depot.append("all");
+      acked++;
+    }
+  });
+  for (let round = 0; round < 4; round++) {
+    const before = acked;
+    await until("appends", () => acked > before + 100);
+    const victim = replicated.leaderOf(round % 2)!;
+    replicated.kill(victim, { powerCut: round % 2 === 0 });
+    const killed = acked;
+    await until("appends after the kill", () => acked > killed + 100);
+    await replicated.start(victim);
+    await until("the killed worker to be in sync again", () =>
+      [0, 1].every((group) => {
+        const leader = replicated.leaderOf(group);
+        return leader !== undefined && replicated.statusOf(leader, group)?.inSync.length === 3;
+      }),
+    );
+  }
+  stop = true;
+  await Promise.all(load);
+  await replicated.whenServing();
+  expect(await counts.selectOne(Path.key("all"))).toBe(acked);
+  let records = 0;
+  for (let task = 0; task < 4; task++) {
+    const { startOffset, endOffset } = await depot.getPartitionInfo(task);
+    records += Number(endOffset) - Number(startOffset);
+  }
+  expect(records).toBe(acked);
+}, 60_000);
+
+test("with too few replicas in sync appends are refused with the reason, reads go on, and it goes on when one returns", async () => {
+  await using cluster = await launched(localCount(), {
+    threads: 1,
+    tasks: 1,
+    replicationFactor: 2,
+    hosts: ["n0", "n1"],
+    settings: [...fastLag, { scope: "module", object: "", name: "replication.min.isr", value: 2 }],
+  });
+  const { replicated, depot, counts, until } = cluster;
+  await depot.append("x");
+  const follower = 1 - replicated.leaderOf(0)!;
+  replicated.kill(follower);
+  await until("the stall", () => replicated.statusOf(1 - follower, 0)!.stalled);
+  expect(await codeOf(depot.append("x"))).toBe("IN_SYNC_TOO_SMALL");
+  expect(await counts.selectOne(Path.key("x"))).toBe(1);
+  await replicated.start(follower);
+  await until("the group to go on", () => !replicated.statusOf(1 - follower, 0)!.stalled);
+  await depot.append("x");
+  expect(await counts.selectOne(Path.key("x"))).toBe(2);
+});
+
+test("a leader that is cut off from the metastore and its followers is succeeded, and what it took since is not acknowledged", async () => {
+  await using cluster = await launched(localCount(), { threads: 1, tasks: 1 });
+  const { world, replicated, depot, counts, until } = cluster;
+  await depot.append("before");
+  const old = replicated.leaderOf(0)!;
+  const host = replicated.hostOf(old);
+  for (const other of ["n0", "n1", "n2"]) if (other !== host) world.network.cut(host, other);
+  const late = depot.append("during");
+  replicated.expireSession(old, 1_000);
+  await until("another leader", () =>
+    [0, 1, 2].some((worker) => worker !== old && replicated.statusOf(worker, 0)?.role === "leader"),
+  );
+  for (const other of ["n0", "n1", "n2"]) if (other !== host) world.network.heal(host, other);
+  await late;
+  await until("the old leader to follow", () => replicated.statusOf(old, 0)?.role === "follower");
+  expect(await counts.selectOne(Path.key("during"))).toBe(1);
+  expect(await counts.selectOne(Path.key("before"))).toBe(1);
+  await until("all in sync", () => replicated.statusOf(replicated.leaderOf(0)!, 0)?.inSync.length === 3);
+});
+
+test("a follower answers MOVED, and clients find the leader", async () => {
+  await using cluster = await launched(localCount(), { threads: 1, tasks: 1 });
+  const { replicated } = cluster;
+  const follower = [0, 1, 2].find((worker) => worker !== replicated.leaderOf(0))!;
+  const answer = new Promise((resolve, reject) => {
+    const reply = (error: unknown) => (error === null ? resolve(undefined) : reject(error));
+    replicated.engineOf(follower, 0)!.select({ pstate: 0, task: 0, select: () => [], reply });
+  });
+  expect(await codeOf(answer)).toBe("MOVED");
+});
