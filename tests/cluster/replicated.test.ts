@@ -1,6 +1,7 @@
 // Replicated task groups end to end in memory: several hosts, engines that follow and lead, clients that follow the leaders. Guards against acknowledged appends that
 // a leader change loses or doubles, derived values that differ from the records, and groups that do not go on.
 import { expect, test } from "bun:test";
+import { RamaError } from "../../src/base/errors.ts";
 import type { CompiledModule } from "../../src/dataflow/compiled.ts";
 import { Path } from "../../src/paths/path.ts";
 import { MemoryWorld } from "../../src/testing/platform-memory.ts";
@@ -9,7 +10,7 @@ import { waitFor } from "../../src/testing/wait-for.ts";
 import { codeOf } from "../fake-engine.ts";
 import { localCount, wordCount } from "./engine-harness.ts";
 
-const fastLag = [{ scope: "module", object: "", name: "replication.max.time.lag.millis", value: 150 } as const];
+const fastLag = [{ scope: "module", object: "", name: "replication.max.time.lag.millis", value: 500 } as const];
 
 async function launched(module: CompiledModule, options: Partial<ReplicatedModuleOptions> = {}) {
   const failures: unknown[] = [];
@@ -29,7 +30,7 @@ async function launched(module: CompiledModule, options: Partial<ReplicatedModul
   const core = replicated.client();
   const { env } = world;
   const until = (what: string, condition: () => boolean) =>
-    waitFor(condition, { env, timeoutMs: 20_000, what, present: () => JSON.stringify(failures) });
+    waitFor(condition, { env, timeoutMs: 50_000, what, present: () => JSON.stringify(failures) });
   return {
     world,
     replicated,
@@ -61,13 +62,19 @@ test("leaders are spread over the workers, and followers hold what the leaders h
 
 test("when leaders are killed under load no acknowledged append is lost, each record counts once, and the group goes on", async () => {
   await using cluster = await launched(wordCount());
-  const { replicated, depot, counts, until } = cluster;
+  const { world, replicated, depot, counts, until } = cluster;
   let acked = 0;
   let stop = false;
   const load = Array.from({ length: 8 }, async () => {
     while (!stop) {
-      await depot.append("all");
-      acked++;
+      try {
+        await depot.append("all");
+        acked++;
+      } catch (error) {
+        // Nothing was stored then. On a machine that is busy with other things a replica may seem to be away.
+        if (!(error instanceof RamaError && error.code === "IN_SYNC_TOO_SMALL")) throw error;
+        await world.env.sleep(10);
+      }
     }
   });
   for (let round = 0; round < 4; round++) {
@@ -116,7 +123,7 @@ test("with too few replicas in sync appends are refused with the reason, reads g
   await until("the group to go on", () => !replicated.statusOf(1 - follower, 0)!.stalled);
   await depot.append("x");
   expect(await counts.selectOne(Path.key("x"))).toBe(2);
-});
+}, 60_000);
 
 test("a leader that is cut off from the metastore and its followers is succeeded, and what it took since is not acknowledged", async () => {
   await using cluster = await launched(localCount(), { threads: 1, tasks: 1 });
@@ -136,7 +143,7 @@ test("a leader that is cut off from the metastore and its followers is succeeded
   expect(await counts.selectOne(Path.key("during"))).toBe(1);
   expect(await counts.selectOne(Path.key("before"))).toBe(1);
   await until("all in sync", () => replicated.statusOf(replicated.leaderOf(0)!, 0)?.inSync.length === 3);
-});
+}, 60_000);
 
 test("a follower answers MOVED, and clients find the leader", async () => {
   await using cluster = await launched(localCount(), { threads: 1, tasks: 1 });
