@@ -18,23 +18,21 @@ import type {
 } from "./engine-api.ts";
 import { EngineAppends } from "./engine-appends.ts";
 import { EngineCore } from "./engine-core.ts";
+import { EngineQueries } from "./engine-queries.ts";
 import { EngineReads } from "./engine-reads.ts";
 import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
 import { OptionView } from "./option-view.ts";
 import type { EngineWatch, Subscription } from "./proxies.ts";
-import { QueryCalls } from "./query-calls.ts";
 import { type JobCategory, RunQueue } from "./run-queue.ts";
 import type { ContextHost } from "./stage-context.ts";
 import { StuckNote } from "./stuck-note.ts";
 import { TaskGlobals } from "./task-globals.ts";
-import type { TaskGroup } from "./task-group.ts";
-import type { QueryRuntime, RuntimeFactories, RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
-import { TURN } from "../replication/entry.ts";
+import type { RuntimeFactories, RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
 import type { Replica } from "../replication/replica.ts";
 import type { ReplicatedEngine } from "./replicated-engine.ts";
-import { TurnEntry, turnEnds, turnGoesOn } from "./turn-entry.ts";
+import { sealTurn } from "./turn-seal.ts";
 
 /** An engine with replicas that closes waits so long for its last entries to be committed. */
 const drainMs = 2_000;
@@ -49,7 +47,7 @@ export class Engine implements EventReceiver {
   readonly #core: EngineCore;
   readonly #appends: EngineAppends;
   readonly #reads: EngineReads;
-  readonly #calls: QueryCalls;
+  readonly #queries: EngineQueries;
   readonly #globals: TaskGlobals;
   readonly #background: Background;
   /** Indexes of topologies. */
@@ -95,7 +93,7 @@ export class Engine implements EventReceiver {
       log: store.log,
       queue: this.#queue,
       note,
-      seal: () => this.#seal(),
+      seal: () => sealTurn(store.groups),
       durable: (upTo) => this.#durable(upTo),
       flush: () => this.#sender.flush(),
       onBroken: (error) => this.#break(error),
@@ -104,7 +102,7 @@ export class Engine implements EventReceiver {
     this.#sender = new EventSender((task, frame) => options.router.send(task, frame), options.classes);
     this.#appends = new EngineAppends(core);
     this.#reads = new EngineReads(core, this.#queue);
-    this.#calls = new QueryCalls(options.env, () => this.#core.view.number("topology.query.timeout.millis"));
+    this.#queries = new EngineQueries(core, this.#sender);
     this.#globals = options.globals ?? taskGlobals(options);
     this.#globals.onThread = (fn) => this.#core.job(fn);
     this.#host = this.#makeHost(note, mirrors);
@@ -144,7 +142,7 @@ export class Engine implements EventReceiver {
       mirrors,
       taskAt: (id) => this.#core.tasks[id],
       groupOf: (task) => this.#core.groupOf[task.id]!,
-      invoke: (invoke, fromTask) => this.#invoke(invoke, fromTask),
+      invoke: (invoke, fromTask) => this.#queries.invoke(invoke, fromTask),
       appendRecord: (task, depot, record, level, reply) =>
         this.#appends.appendRecord(task, depot, record, level, reply),
       nameId: (name) => this.#store.names.idOf(name),
@@ -254,32 +252,7 @@ export class Engine implements EventReceiver {
   // ---- queries
 
   invokeQuery(invoke: EngineInvoke): void {
-    this.#invoke(invoke, undefined);
-  }
-
-  #invoke(invoke: EngineInvoke, fromTask: number | undefined): void {
-    const runtime = this.#core.runtimes[invoke.query];
-    const local = fromTask ?? this.#core.groups[0]!.tasks[0]!.id;
-    const tasks = this.#options.info.numTasks;
-    let error = this.#core.failed;
-    if (runtime?.topology.kind !== "query") {
-      error = new RamaError("UNKNOWN_OBJECT", `the module has no query ${invoke.query}`, { query: invoke.query });
-    }
-    if (!this.#core.leads) error ??= new RamaError("MOVED", "another replica leads this task group");
-    if (error !== null) {
-      invoke.reply(error, undefined);
-      return;
-    }
-    const start = invoke.task ?? this.#calls.startTask(runtime!.topology, invoke.args, tasks, local);
-    const task = this.#core.tasks[start];
-    if (task !== undefined) (runtime as QueryRuntime).invokeHere(task, invoke.args, invoke.reply);
-    else if (!(start >= 0 && start < tasks)) {
-      invoke.reply(new RamaError("BAD_PARTITION", `there is no task ${start}`, { task: start }), undefined);
-    } else {
-      const call = this.#calls.add(invoke.reply);
-      this.#sender.call(invoke.query, start, local, call, invoke.args);
-      this.#core.loop.wake();
-    }
+    this.#queries.invoke(invoke, undefined);
   }
 
   // ---- other engines
@@ -304,24 +277,11 @@ export class Engine implements EventReceiver {
   }
 
   call(query: number, task: number, callerTask: number, call: number, args: unknown[]): void {
-    this.#invoke(
-      { query, args, task, reply: (error, value) => this.#sendResult(callerTask, call, error, value) },
-      undefined,
-    );
-  }
-
-  #sendResult(callerTask: number, call: number, error: RamaError | null, value: unknown): void {
-    try {
-      this.#sender.result(callerTask, call, error, value);
-    } catch (unsendable) {
-      if (!(unsendable instanceof RamaError)) throw unsendable;
-      this.#sender.result(callerTask, call, unsendable, undefined);
-    }
-    this.#core.loop.wake();
+    this.#queries.called(query, task, callerTask, call, args);
   }
 
   result(call: number, error: RamaError | null, value: unknown): void {
-    this.#calls.answer(call, error, value);
+    this.#queries.answered(call, error, value);
   }
 
   forget(topology: number, ref: TreeRef): void {
@@ -330,33 +290,13 @@ export class Engine implements EventReceiver {
 
   /** The connection to another engine broke, or it began anew: records with events elsewhere run again soon instead of at their timeout. */
   peerLost(): void {
-    if (this.#core.failed !== null || this.#core.closing) return;
+    if (this.#core.failed !== null || this.#core.closing || !this.#core.leads) return;
     this.#core.job(() => {
       for (const runtime of this.#core.runtimes) runtime.peerLost?.();
     });
   }
 
   // ---- the turn
-
-  /** One entry per group that changed; the last one of them makes the turn count. */
-  #seal(): void {
-    if (!this.#core.groups.some((group) => group.hasChanges)) return;
-    for (const group of this.#core.groups) group.prepare();
-    const sealed: { group: TaskGroup; entry: TurnEntry }[] = [];
-    for (const group of this.#core.groups) {
-      const entry = new TurnEntry();
-      for (const sealer of group.takeChanged()) sealer.seal(entry);
-      if (!entry.empty) sealed.push({ group, entry });
-    }
-    const last = sealed.at(-1)?.group;
-    for (const { group, entry } of sealed) {
-      const { parts, applies } = entry;
-      parts[0] = group === last ? turnEnds : turnGoesOn(last!.id, last!.replog.end);
-      group.replog.append(TURN, parts, () => {
-        for (let k = 0; k < applies.length; k++) applies[k]!();
-      });
-    }
-  }
 
   #durable(upTo: number): void {
     for (const group of this.#core.groups) group.replog.durableUpTo(upTo);
@@ -476,7 +416,7 @@ export class Engine implements EventReceiver {
     this.#core.loop.stop();
     this.#background.stop();
     for (const runtime of this.#core.runtimes) runtime.abort();
-    this.#calls.abort();
+    this.#queries.abort();
     this.#store.abort();
   }
 
@@ -500,7 +440,7 @@ export class Engine implements EventReceiver {
     this.#background.stop();
     this.#appends.rejectHeld(this.#core.failed);
     for (const runtime of this.#core.runtimes) runtime.abort();
-    this.#calls.close();
+    this.#queries.close();
     await this.#globals.close();
     await this.#store.close();
   }
@@ -530,7 +470,7 @@ export class Engine implements EventReceiver {
       if (this.#core.failed === null) await this.#drainedOrLate();
     } finally {
       this.#core.loop.stop();
-      this.#calls.close();
+      this.#queries.close();
       await this.#globals.close();
       await this.#store.close();
     }
