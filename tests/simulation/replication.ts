@@ -146,7 +146,12 @@ class World {
   #state(): string {
     if (this.print) {
       for (const { host, life } of this.nodes)
-        console.log(host, life?.id, life?.dead, [...(life?.members?.live ?? [])].map(([m, r]) => `${m}=${r.life}@${JSON.stringify(r.groupPorts)}`).join(" "));
+        console.log(
+          host,
+          life?.id,
+          life?.dead,
+          [...(life?.members?.live ?? [])].map(([m, r]) => `${m}=${r.life}@${JSON.stringify(r.groupPorts)}`).join(" "),
+        );
     }
     return this.nodes.map(({ life }) => JSON.stringify(life?.replica?.status() ?? "down")).join(" ");
   }
