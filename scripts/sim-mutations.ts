@@ -150,8 +150,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "marks are not recovered",
     file: "src/task/engine-store.ts",
-    find: "else if (kind === SECTION_MARKS) this.found.marks.push({ group: part.group, bytes });",
-    put: "",
+    find: "marks: (bytes) => this.found.marks.push({ group, bytes }),",
+    put: "marks: () => {},",
   },
   {
     name: "stream progress forgets open records at a crash",

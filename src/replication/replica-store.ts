@@ -8,7 +8,7 @@ import type { Disk } from "../storage/disk.ts";
 import type { OpenedStore, RecoveredStore } from "../storage/store.ts";
 import type { LogEntry } from "../storage/store-contract.ts";
 import { EpochRuns } from "./epoch-runs.ts";
-import type { ReplicaStore } from "./replica.ts";
+import type { ReplicaStore } from "./replica-contract.ts";
 import type { EntryChunk } from "./replog-tail.ts";
 
 /** Bytes of old entries that are read at once for a follower. */

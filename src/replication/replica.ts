@@ -5,9 +5,9 @@
 // A replica follows until the metastore's record names it the leader. Then it brings what its log holds to the in-sync set, has all of it applied, and only then the
 // application leads. When it is succeeded it stops for good (`onDeposed`): what it has in memory may be void. Its owner opens the store anew.
 import { assert } from "../base/assert.ts";
-import type { Env, Timer } from "../base/env.ts";
+import type { Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
-import type { Address, Connection, ConnectionHandlers, Transport } from "../net/transport.ts";
+import type { Connection, ConnectionHandlers } from "../net/transport.ts";
 import { ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
 import { KIND_CUT } from "../storage/segment.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
@@ -18,62 +18,11 @@ import { FollowerSession } from "./follower-session.ts";
 import { GroupFollower } from "./follower.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
 import { GroupLeader } from "./leader.ts";
+import type { LiveReplica, ReplicaOptions, ReplicaStore } from "./replica-contract.ts";
 import { type ReplicaStatus, stalledError, statusOfReplica } from "./replica-status.ts";
-import { eachEntry, type EntryChunk, ReplogTail, type TailEntry } from "./replog-tail.ts";
+import { eachEntry, type EntryChunk, ReplogTail } from "./replog-tail.ts";
 import { SyncMarks } from "./sync-marks.ts";
 import { UnappliedEntries } from "./unapplied.ts";
-
-/** What the log's entries are for. All calls are made in the order of offsets. */
-export interface ReplicatedApplication {
-  /** The entry is committed; its effects become visible on this replica. */
-  apply(entry: TailEntry, offset: number): void;
-  /** Everything below is applied. After a run of `apply`. */
-  appliedUpTo(offset: number): void;
-  /** Everything that the log holds is applied, and the next entry has offset `end`: serve, and append through the replica from now on. */
-  lead(epoch: number, end: number): void;
-  /** Nothing can be committed now: no more appends of clients. null: it goes on. */
-  refuse(error: RamaError | null): void;
-}
-
-export interface ReplicaControl {
-  /** Writes the set of the leader of `epoch` into the metastore; resolves with the record that stands there then, of whoever it is. */
-  propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord>;
-}
-
-export interface LiveReplica {
-  readonly life: string;
-  readonly address: Address;
-}
-
-/** The log on disk, and what was found in it. */
-export interface ReplicaStore {
-  readonly log: StoreLog & { readonly durable: number; readonly overloaded: boolean };
-  readonly runs: EpochRuns;
-  /** Of the log's last entry. */
-  readonly epoch: number;
-  /** Entries below are in the state on disk. */
-  readonly applied: number;
-  /** The entries [applied, runs.end), encoded. */
-  readonly unapplied: EntryChunk | undefined;
-  /** Durable entries from `from` on out of the log's files; undefined: it has let go of them. */
-  read(from: number, to: number): EntryChunk | undefined;
-}
-
-export interface ReplicaOptions {
-  readonly env: Env;
-  readonly transport: Transport;
-  readonly dataId: string;
-  readonly group: number;
-  readonly self: Member;
-  readonly life: string;
-  readonly store: ReplicaStore;
-  readonly application: ReplicatedApplication;
-  readonly control: ReplicaControl;
-  readonly minInSync: () => number;
-  readonly maxLagMs: () => number;
-  /** Another leads: this replica has stopped, and is to be opened anew. */
-  readonly onDeposed: () => void;
-}
 
 const tickMs = 50;
 const askAgainMs = 200;

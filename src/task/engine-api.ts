@@ -8,7 +8,7 @@ import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { Fetched } from "../protocol/depot-read.ts";
-import type { ReplicaOptions } from "../replication/replica.ts";
+import type { ReplicaOptions } from "../replication/replica-contract.ts";
 import type { ReplicaStatus } from "../replication/replica-status.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";

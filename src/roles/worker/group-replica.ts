@@ -4,7 +4,7 @@ import type { Env } from "../../base/env.ts";
 import { messageOf, RamaError } from "../../base/errors.ts";
 import type { Address } from "../../net/transport.ts";
 import type { GroupRecord, Member } from "../../replication/group-record.ts";
-import type { LiveReplica } from "../../replication/replica.ts";
+import type { LiveReplica } from "../../replication/replica-contract.ts";
 import type { EngineReplication } from "../../task/engine-api.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 

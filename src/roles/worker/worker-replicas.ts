@@ -6,7 +6,7 @@ import type { GroupAddress } from "../../protocol/routes.ts";
 import type { GroupRecord, Member } from "../../replication/group-record.ts";
 import { GroupWatch } from "../../replication/group-watch.ts";
 import { MemberWatch } from "../../replication/member-watch.ts";
-import type { LiveReplica } from "../../replication/replica.ts";
+import type { LiveReplica } from "../../replication/replica-contract.ts";
 import type { GroupView } from "./group-replica.ts";
 
 export interface WorkerReplicasOptions {

@@ -1,0 +1,60 @@
+// What a replica (`replica.ts`) is given: its log, what its entries are for, and the way to the metastore.
+import type { Env } from "../base/env.ts";
+import type { RamaError } from "../base/errors.ts";
+import type { Address, Transport } from "../net/transport.ts";
+import type { StoreLog } from "../storage/store-contract.ts";
+import type { EpochRuns } from "./epoch-runs.ts";
+import type { GroupRecord, Member } from "./group-record.ts";
+import type { EntryChunk, TailEntry } from "./replog-tail.ts";
+
+/** What the log's entries are for. All calls are made in the order of offsets. */
+export interface ReplicatedApplication {
+  /** The entry is committed; its effects become visible on this replica. */
+  apply(entry: TailEntry, offset: number): void;
+  /** Everything below is applied. After a run of `apply`. */
+  appliedUpTo(offset: number): void;
+  /** Everything that the log holds is applied, and the next entry has offset `end`: serve, and append through the replica from now on. */
+  lead(epoch: number, end: number): void;
+  /** Nothing can be committed now: no more appends of clients. null: it goes on. */
+  refuse(error: RamaError | null): void;
+}
+
+export interface ReplicaControl {
+  /** Writes the set of the leader of `epoch` into the metastore; resolves with the record that stands there then, of whoever it is. */
+  propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord>;
+}
+
+export interface LiveReplica {
+  readonly life: string;
+  readonly address: Address;
+}
+
+/** The log on disk, and what was found in it. */
+export interface ReplicaStore {
+  readonly log: StoreLog & { readonly durable: number; readonly overloaded: boolean };
+  readonly runs: EpochRuns;
+  /** Of the log's last entry. */
+  readonly epoch: number;
+  /** Entries below are in the state on disk. */
+  readonly applied: number;
+  /** The entries [applied, runs.end), encoded. */
+  readonly unapplied: EntryChunk | undefined;
+  /** Durable entries from `from` on out of the log's files; undefined: it has let go of them. */
+  read(from: number, to: number): EntryChunk | undefined;
+}
+
+export interface ReplicaOptions {
+  readonly env: Env;
+  readonly transport: Transport;
+  readonly dataId: string;
+  readonly group: number;
+  readonly self: Member;
+  readonly life: string;
+  readonly store: ReplicaStore;
+  readonly application: ReplicatedApplication;
+  readonly control: ReplicaControl;
+  readonly minInSync: () => number;
+  readonly maxLagMs: () => number;
+  /** Another leads: this replica has stopped, and is to be opened anew. */
+  readonly onDeposed: () => void;
+}
