@@ -85,6 +85,7 @@ export {
   Constant,
   constant,
   type DepotVar,
+  type Op,
   type PStateVar,
   type ValueVar,
 } from "./paths/arg.ts";

@@ -1,8 +1,9 @@
 // `Block`: code as data. Static methods start a block, chained ones (`chain.ts`) lengthen it; a block is immutable and may be used many times.
 import type { Aggregator } from "../aggregators/aggregator.ts";
 import type { CompoundAgg } from "../aggregators/compound.ts";
-import type { PStateVar } from "../paths/arg.ts";
+import type { ArgsOf, Callable, PStateVar, ValueVar } from "../paths/arg.ts";
 import { Chain } from "./chain.ts";
+import type { Operation } from "./emission.ts";
 import type { BlockNode, NodeShape } from "./nodes.ts";
 import { runDetached } from "./run-detached.ts";
 
@@ -30,11 +31,11 @@ export class Block extends Chain {
     return empty;
   }
 
-  static each(...args: Args<"each">): Block {
-    return empty.each(...args);
+  static each<F extends Callable | Operation | ValueVar>(fn: F, ...args: ArgsOf<F>): Block {
+    return empty.each(fn, ...(args as ArgsOf<F>));
   }
-  static eachAsync(...args: Args<"eachAsync">): Block {
-    return empty.eachAsync(...args);
+  static eachAsync<F extends ((...args: any[]) => Promise<unknown>) | ValueVar>(fn: F, ...args: ArgsOf<F>): Block {
+    return empty.eachAsync(fn, ...args);
   }
   static keepTrue(...args: Args<"keepTrue">): Block {
     return empty.keepTrue(...args);

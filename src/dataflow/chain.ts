@@ -7,6 +7,7 @@ import { builderLine } from "../base/builder-line.ts";
 import { RamaError } from "../base/errors.ts";
 import {
   type Arg,
+  type ArgsOf,
   type Callable,
   type DepotVar,
   isOp,
@@ -43,7 +44,7 @@ export abstract class Chain {
   // ---- computation
 
   /** Calls `fn` (a function, generator, operation, Op, or a var that holds one). A function emits what it returns, once; null for nothing. */
-  each(fn: Callable | Operation | ValueVar, ...args: Arg[]): this {
+  each<F extends Callable | Operation | ValueVar>(fn: F, ...args: ArgsOf<F>): this {
     return this.#add(() => {
       if (isAsyncFunction(fn)) throw new RamaError("NOT_ALLOWED_HERE", "each takes no async function: use eachAsync");
       if (isOp(fn)) checkArity(fn, args.length);
@@ -52,7 +53,7 @@ export abstract class Chain {
   }
 
   /** Calls an async function and goes on when its promise resolves, in a later event of the same task. A rejection fails the record. */
-  eachAsync(fn: ((...args: any[]) => Promise<unknown>) | ValueVar, ...args: Arg[]): this {
+  eachAsync<F extends ((...args: any[]) => Promise<unknown>) | ValueVar>(fn: F, ...args: ArgsOf<F>): this {
     return this.#add(() => {
       const callable = eachFn(fn, "eachAsync");
       if (isOp(callable) || isOperation(callable)) {

@@ -3,6 +3,7 @@
 import { RamaError } from "../base/errors.ts";
 import {
   type Arg,
+  type ArgsOf,
   type ArgNode,
   type Callable,
   type Expr as ExprNode,
@@ -12,13 +13,14 @@ import {
   isVar,
   type Op,
   toArg,
+  type ValueVar,
   type VarArg,
 } from "../paths/arg.ts";
 import { isAsyncFunction, isGeneratorFunction } from "./emission.ts";
 import { Ops } from "./ops.ts";
 
 /** `expr(Ops.PLUS, "*a", 1)`: the op (or plain function, or a var that holds one) must emit exactly one value. Nests freely. */
-export function expr(op: Callable | string, ...args: Arg[]): ExprNode {
+export function expr<F extends Callable | ValueVar>(op: F, ...args: ArgsOf<F>): ExprNode {
   const nodes = args.map(toArg);
   if (isVar(op)) return exprNode({ kind: "var", name: op } satisfies VarArg, nodes);
   if (!isCallable(op)) throw new RamaError("BAD_MODULE", "expr takes an Op, a plain function or a var that holds one");
@@ -55,7 +57,7 @@ export function checkArity(op: Op, count: number): void {
 
 /** `new Expr(op, …)`, as the reference writes it, is `expr(op, …)`. */
 export class Expr {
-  constructor(op: Callable | string, ...args: Arg[]) {
+  constructor(op: Callable | ValueVar, ...args: Arg[]) {
     // biome-ignore lint/correctness/noConstructorReturn: the node is a frozen plain object, however it is made.
     return expr(op, ...args) as unknown as Expr;
   }
@@ -85,18 +87,19 @@ function recordOp(names: readonly string[]): Op {
   } satisfies Op);
 }
 
-export const eq = (...args: Arg[]): ExprNode => expr(Ops.EQUAL, ...args);
-export const ne = (...args: Arg[]): ExprNode => expr(Ops.NOT_EQUAL, ...args);
-export const lt = (...args: Arg[]): ExprNode => expr(Ops.LESS_THAN, ...args);
-export const lte = (...args: Arg[]): ExprNode => expr(Ops.LESS_THAN_OR_EQUAL, ...args);
-export const gt = (...args: Arg[]): ExprNode => expr(Ops.GREATER_THAN, ...args);
-export const gte = (...args: Arg[]): ExprNode => expr(Ops.GREATER_THAN_OR_EQUAL, ...args);
-export const and = (...args: Arg[]): ExprNode => expr(Ops.AND, ...args);
-export const or = (...args: Arg[]): ExprNode => expr(Ops.OR, ...args);
+export const eq = (...args: ArgsOf<typeof Ops.EQUAL>): ExprNode => expr(Ops.EQUAL, ...args);
+export const ne = (...args: ArgsOf<typeof Ops.NOT_EQUAL>): ExprNode => expr(Ops.NOT_EQUAL, ...args);
+export const lt = (...args: ArgsOf<typeof Ops.LESS_THAN>): ExprNode => expr(Ops.LESS_THAN, ...args);
+export const lte = (...args: ArgsOf<typeof Ops.LESS_THAN_OR_EQUAL>): ExprNode => expr(Ops.LESS_THAN_OR_EQUAL, ...args);
+export const gt = (...args: ArgsOf<typeof Ops.GREATER_THAN>): ExprNode => expr(Ops.GREATER_THAN, ...args);
+export const gte = (...args: ArgsOf<typeof Ops.GREATER_THAN_OR_EQUAL>): ExprNode =>
+  expr(Ops.GREATER_THAN_OR_EQUAL, ...args);
+export const and = (...args: ArgsOf<typeof Ops.AND>): ExprNode => expr(Ops.AND, ...args);
+export const or = (...args: ArgsOf<typeof Ops.OR>): ExprNode => expr(Ops.OR, ...args);
 export const not = (value: Arg): ExprNode => expr(Ops.NOT, value);
 export const isNull = (value: Arg): ExprNode => expr(Ops.IS_NULL, value);
 export const isNotNull = (value: Arg): ExprNode => expr(Ops.IS_NOT_NULL, value);
 export const inc = (value: Arg): ExprNode => expr(Ops.INC, value);
 export const dec = (value: Arg): ExprNode => expr(Ops.DEC, value);
-export const plus = (...args: Arg[]): ExprNode => expr(Ops.PLUS, ...args);
-export const minus = (...args: Arg[]): ExprNode => expr(Ops.MINUS, ...args);
+export const plus = (...args: ArgsOf<typeof Ops.PLUS>): ExprNode => expr(Ops.PLUS, ...args);
+export const minus = (...args: ArgsOf<typeof Ops.MINUS>): ExprNode => expr(Ops.MINUS, ...args);

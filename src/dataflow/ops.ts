@@ -6,7 +6,7 @@ import { compareValues, valuesEqual } from "../base/compare.ts";
 import { RamaError } from "../base/errors.ts";
 import { jsonText } from "../base/json.ts";
 import { uuid7 } from "../base/uuid7.ts";
-import type { Op } from "../paths/arg.ts";
+import type { Arg, Op } from "../paths/arg.ts";
 import { contains, elements, endOf, entries, key, plain, size, truthy } from "../paths/read.ts";
 import type { OpContext } from "./compiled.ts";
 
@@ -21,7 +21,20 @@ interface OpExtras {
 
 const many = Number.POSITIVE_INFINITY;
 
-function op(name: string, arity: readonly [number, number], fn: (...args: any[]) => any, extras: OpExtras = {}): Op {
+/** As many arguments as the least, and one more each up to the greatest. */
+type Taking<L extends number, G extends number, A extends Arg[] = []> = A["length"] extends L
+  ? number extends G
+    ? [...A, ...Arg[]]
+    : UpTo<G, A>
+  : Taking<L, G, [...A, Arg]>;
+type UpTo<G extends number, A extends Arg[]> = A["length"] extends G ? A : UpTo<G, [...A, Arg?]>;
+
+function op<const L extends number, const G extends number>(
+  name: string,
+  arity: readonly [L, G],
+  fn: (...args: any[]) => any,
+  extras: OpExtras = {},
+): Op<Taking<L, G>> {
   return Object.freeze({
     kind: "op",
     name: `Ops.${name}`,

@@ -9,7 +9,9 @@ export type PStateVar = `$$${string}`;
 export type DepotVar = ValueVar;
 
 /** A built-in operation (`dataflow/ops.ts`). */
-export interface Op {
+export interface Op<A extends readonly unknown[] = any> {
+  /** For types alone: how many arguments it takes. */
+  readonly takes?: A;
   readonly kind: "op";
   /** As written: `Ops.PLUS`. */
   readonly name: string;
@@ -68,6 +70,10 @@ export function constant(value: unknown): Constant {
 
 /** What an author may write as an argument: a var, a constant (any other value), `constant(…)`, or an expression. */
 export type Arg = unknown;
+
+/** Arguments for a function, an Op or an operation: as many as it takes, each a var, a constant or an expression. */
+export type ArgsOf<F> =
+  F extends Op<infer A> ? A : F extends (...args: infer P) => unknown ? { [K in keyof P]: Arg } : Arg[];
 
 export function isValueVar(value: unknown): value is ValueVar {
   return typeof value === "string" && value.length > 1 && value.charCodeAt(0) === 42;

@@ -79,7 +79,7 @@ test("async functions are refused by each and in expressions, as are generators 
   expect(await codeOf(() => Block.each(Ops.IDENTITY, expr(generator)).out("*x").execute())).not.toMatch(/^resolved/);
   expect(
     await codeOf(() =>
-      Block.eachAsync((() => 1) as never)
+      Block.eachAsync((() => 1) as unknown as () => Promise<number>)
         .out("*x")
         .execute(),
     ),

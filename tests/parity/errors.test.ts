@@ -8,6 +8,7 @@ import {
   expr,
   fields,
   LoopVars,
+  type Op,
   Ops,
   Path,
   PState,
@@ -99,7 +100,11 @@ const building: [string, string, Define][] = [
   ["continueLoop outside a loop", "NOT_ALLOWED_HERE", stream((b) => void b.continueLoop(here(1)))],
   ["emitLoop outside a loop", "NOT_ALLOWED_HERE", stream((b) => void b.emitLoop(here(1)))],
   ["hook to a place of no such name", "UNKNOWN_OBJECT", stream((b) => void b.hook(here("nowhere")))],
-  ["an op with too few arguments", "WRONG_ARGUMENT_COUNT", stream((b) => void b.each(Ops.RANGE, here(1)).out("*y"))],
+  [
+    "an op with too few arguments",
+    "WRONG_ARGUMENT_COUNT",
+    stream((b) => void b.each(Ops.RANGE as Op, here(1)).out("*y")),
+  ],
   [
     "an op with too many outs",
     "WRONG_OUTPUT_COUNT",

@@ -2,7 +2,19 @@
 // outside must be the same multiset, for order between branches and tasks is not promised.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Block, Case, Depot, emitStream, expr, LoopVars, Ops, RamaModule, type Setup, type Topologies } from "rama";
+import {
+  Block,
+  Case,
+  Depot,
+  emitStream,
+  expr,
+  LoopVars,
+  type Op,
+  Ops,
+  RamaModule,
+  type Setup,
+  type Topologies,
+} from "rama";
 import { InProcessCluster } from "rama/test";
 
 type Var = `*${string}`;
@@ -235,7 +247,7 @@ function add(block: Block, s: Statement, show: (text: string) => void): Block {
   const body = (list: readonly Statement[]) => build(Block.create(), list, show);
   switch (s.kind) {
     case "bind":
-      return block.each(s.op === "TIMES" ? timesWrapped : Ops[s.op], ...s.args).out(s.out);
+      return block.each(s.op === "TIMES" ? timesWrapped : (Ops[s.op] as Op), ...s.args).out(s.out);
     case "explode":
       return block.each(Ops.EXPLODE, s.list).out(s.out);
     case "streams":

@@ -9,6 +9,7 @@ import { Ops } from "../../../src/dataflow/ops.ts";
 import { Depot } from "../../../src/module/depot-partitioning.ts";
 import { PState } from "../../../src/module/pstate-schema.ts";
 import type { Topologies } from "../../../src/module/topologies.ts";
+import type { Op } from "../../../src/paths/arg.ts";
 import { Path } from "../../../src/paths/path.ts";
 import { tasksOf } from "./stage-context.ts";
 
@@ -114,7 +115,12 @@ const cases: readonly Case[] = [
   ["a transform without an end", (s) => s.localTransform("$$funds", Path.key("a")), "NO_TERMINAL", /terminal/],
   ["an object as a constant", (s) => s.each(Ops.IDENTITY, new WeakMap()), "BAD_CONSTANT", /object cache disallowed/],
   ["an async function in each", (s) => s.each(async () => 1), "NOT_ALLOWED_HERE", /use eachAsync/],
-  ["a wrong number of arguments of an op", (s) => s.each(Ops.INC, 1, 2), "WRONG_ARGUMENT_COUNT", /Ops.INC takes 1/],
+  [
+    "a wrong number of arguments of an op",
+    (s) => s.each(Ops.INC as Op, 1, 2),
+    "WRONG_ARGUMENT_COUNT",
+    /Ops.INC takes 1/,
+  ],
   [
     "no PState where one is needed",
     (s) => s.localTransform("funds" as never, Path.key("a").termVal(1)),

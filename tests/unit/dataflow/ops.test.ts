@@ -121,7 +121,7 @@ describe("expressions", () => {
     expect(codeOf(() => expr(Ops.EXPLODE, []))).toBe("NOT_ALLOWED_HERE");
     expect(codeOf(() => expr(function* () {}))).toBe("NOT_ALLOWED_HERE");
     expect(codeOf(() => expr(async () => 1))).toBe("NOT_ALLOWED_HERE");
-    expect(codeOf(() => expr(Ops.GET, 1))).toBe("WRONG_ARGUMENT_COUNT");
+    expect(codeOf(() => expr(Ops.GET as Op, 1))).toBe("WRONG_ARGUMENT_COUNT");
   });
 });
 

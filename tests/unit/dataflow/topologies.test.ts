@@ -61,7 +61,7 @@ test("records are decoded as far as they are used", () => {
     const bytes = encodeValue({ a: 1, b: { c: 2 }, d: [3] });
     return [source.ignoresRecord, source.decode(bytes, 0, bytes.length)];
   };
-  const note = () => {};
+  const note = (..._values: unknown[]) => {};
   expect(used((s) => s.each(note))).toEqual([true, []]);
   expect(used((s) => s.out("*r").each(note))).toEqual([true, []]);
   expect(used((s) => s.out("*r").each(note, "*r"))).toEqual([false, [{ a: 1, b: { c: 2 }, d: [3] }]]);
