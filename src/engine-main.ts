@@ -2,6 +2,7 @@
 import { doors } from "./doors.ts";
 import { systemPlatform } from "./roles/platform-system.ts";
 import { EngineThread } from "./roles/worker/engine-thread.ts";
+import { rehearse } from "./roles/worker/rehearsal.ts";
 import type { ToEngine } from "./roles/worker/thread-messages.ts";
 
 declare const self: Worker & { postMessage(message: unknown): void };
@@ -10,6 +11,7 @@ const platform = systemPlatform({ logLevel: "info", sink: (line) => void process
 const thread = new EngineThread({
   platform,
   doors,
+  rehearse,
   send: (message) => self.postMessage(message),
   exit: () => process.exit(0),
 });

@@ -23,6 +23,8 @@ const batchBufferKeptBytes = 8 * 1024 * 1024;
 const openBytesMax = 256 * 1024 * 1024;
 const sparesMax = 2;
 const fullDiskRetryMs = 500;
+/** Read in a few milliseconds. */
+const defaultLittleBytes = 256 * 1024;
 
 export interface StoreLogOptions {
   readonly env: Env;
@@ -185,6 +187,27 @@ export class DiskLog implements StoreLog {
   release(group: number, offset: number): void {
     if (offset <= (this.#released.get(group) ?? 0)) return;
     this.#released.set(group, offset);
+    this.#dropReleased();
+  }
+
+  /**
+   * Ends the present segment where it is, so that the next open need not read what has been released. Does nothing while there is something to write, or when
+   * there would be little to read: fewer than `littleBytes`.
+   */
+  beginSegment(littleBytes = defaultLittleBytes): void {
+    const newest = this.#segments.at(-1);
+    const isIdle = this.#batch.entries === 0 && !this.#syncing && !this.#stalled && this.#failure === undefined;
+    if (newest === undefined || !isIdle || this.#position < littleBytes) return;
+    try {
+      this.#batchSegment = newest.number + 1;
+      this.#nextSegment(this.#end + 1);
+      this.#file!.datasyncSync();
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    // Its header is durable and tells where it begins: it is the end of the log even without a batch.
+    this.#newestCounts = true;
     this.#dropReleased();
   }
 

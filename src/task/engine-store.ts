@@ -308,6 +308,7 @@ export class EngineStore {
   /** Leaves little to do to `close`, and to the next open. */
   async settle(): Promise<void> {
     await this.#flusher?.flushWholly();
+    this.#store.log.beginSegment();
     await this.#opened.kv.settle();
   }
 

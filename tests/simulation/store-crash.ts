@@ -90,6 +90,7 @@ export interface SeedResult {
   readonly appends: number;
   readonly duplicates: number;
   readonly segmentsRecycled: number;
+  readonly segmentsBegun: number;
   readonly inlineSyncs: number;
   readonly asyncSyncs: number;
   readonly tornBytes: number;
@@ -118,6 +119,7 @@ class Scenario {
     appends: 0,
     duplicates: 0,
     segmentsRecycled: 0,
+    segmentsBegun: 0,
     inlineSyncs: 0,
     asyncSyncs: 0,
     tornBytes: 0,
@@ -276,8 +278,16 @@ class Scenario {
       for (let i = this.#pick(4); i >= 0; i--) this.#append(live);
       live.store.log.commit(this.#pick(2) === 0);
     } else if (choice === 6) await live.env.sleep(this.#pick(6));
-    else if (choice === 7) await live.flusher.flushNow();
-    else if (choice === 8) this.#read(live);
+    else if (choice === 7) {
+      if (this.#pick(2) === 0) await live.flusher.flushWholly();
+      else await live.flusher.flushNow();
+      if (this.#pick(2) === 0) {
+        const before = live.store.log.counters.segmentsCreated + live.store.log.counters.segmentsRecycled;
+        live.store.log.beginSegment(100);
+        const { segmentsCreated, segmentsRecycled } = live.store.log.counters;
+        if (segmentsCreated + segmentsRecycled > before) this.#result.segmentsBegun++;
+      }
+    } else if (choice === 8) this.#read(live);
     else this.#sendDuplicate(live);
     this.#noteVisible(live);
   }

@@ -9,7 +9,6 @@ import type { DeadLettersCall } from "../../protocol/control.ts";
 import { failureText } from "../../protocol/failure.ts";
 import type { ModulePauses, OptionSetting, TopologyPause } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
-import { rehearseStore } from "../../storage/rehearsal.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
 import { taskGlobals } from "../../task/engine.ts";
 import type { TaskGlobals } from "../../task/task-globals.ts";
@@ -20,6 +19,7 @@ import { DynamicOptions } from "./dynamic-options.ts";
 import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 import { HeldListener } from "./held-listener.ts";
 import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModule } from "./module-loader.ts";
+import type { RehearsalOptions } from "./rehearsal.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
 export interface EngineThreadOptions {
@@ -28,6 +28,8 @@ export interface EngineThreadOptions {
   send(message: FromEngine): void;
   /** Ends the thread. */
   exit(): void;
+  /** What to do while the stores are not there yet (`rehearsal.ts`); left out in simulated clusters, where code is never cold. */
+  readonly rehearse?: (options: RehearsalOptions) => Promise<void>;
   /** Where a module comes from other than from a bundle's file: simulated clusters. */
   readonly load?: (options: LoadOptions) => Promise<LoadedModule>;
 }
@@ -145,7 +147,12 @@ export class EngineThread {
       const address = { host: assignment.bindHost ?? assignment.host, port: open.port };
       if (assignment.waits === true) {
         const { platform } = this.#options;
-        await rehearseStore({ ...platform, dir: `${assignment.workerDir}/rehearsal-${open.engine}` });
+        await this.#rehearse({
+          platform,
+          dir: `${assignment.workerDir}/rehearsal-${open.engine}`,
+          release: open.release,
+          config,
+        });
         this.#held = await HeldListener.open(platform.transport, address);
       }
       this.#options.send({
@@ -235,6 +242,15 @@ export class EngineThread {
       this.#spaceTimer = env.setTimer(spaceEveryMs, look);
     };
     look();
+  }
+
+  /** Only makes the start quicker: what goes wrong is of no consequence. */
+  async #rehearse(options: RehearsalOptions): Promise<void> {
+    try {
+      await this.#options.rehearse?.(options);
+    } catch (error) {
+      this.#env.log.debug("the rehearsal failed", { error });
+    }
   }
 
   async #close(): Promise<void> {

@@ -360,3 +360,39 @@ test("a released segment goes only when the one behind it holds something durabl
   await env.advance(5);
   expect(disk.list("/log")).toEqual(["000000000001.log.spare", "000000000002.log"]);
 });
+
+test("a segment that is begun leaves the next open nothing of what was released to read, and goes on where the log was", async () => {
+  const { disk, open } = world();
+  const { log } = await open({ segmentSizeBytes: 10_000 });
+  log.append(1, 0, 1, 0, [new Uint8Array(100)]);
+  log.append(1, 1, 1, 0, [ascii("kept")]);
+  log.commit(false);
+  log.release(0, 1);
+  log.beginSegment(1000);
+  expect(disk.list("/log")).toEqual(["000000000001.log"]);
+  log.beginSegment(100);
+  expect(disk.list("/log")).toEqual(["000000000001.log", "000000000002.log"]);
+  log.release(1, 1);
+  expect(disk.list("/log")).toEqual(["000000000001.log.spare", "000000000002.log"]);
+  disk.powerCut(() => 0);
+  const again = await open({ from: () => 1 });
+  expect([again.replayed, again.recovery.segments]).toEqual([[], 1]);
+  again.log.append(1, 0, 1, 1, [ascii("next")]);
+  again.log.commit(false);
+  await again.log.close();
+  expect((await open({ from: () => 1 })).replayed).toEqual(["0/1 next"]);
+});
+
+test("no segment is begun while a batch is open or in flight", async () => {
+  const { env, disk, open } = world();
+  const { log } = await open();
+  disk.options = { syncDelay: async () => void (await env.sleep(5)) };
+  log.append(1, 0, 1, 0, [new Uint8Array(100)]);
+  log.beginSegment(0);
+  log.commit(true);
+  log.beginSegment(0);
+  expect(disk.list("/log")).toEqual(["000000000001.log"]);
+  await env.advance(5);
+  log.beginSegment(0);
+  expect(disk.list("/log")).toEqual(["000000000001.log", "000000000002.log"]);
+});
