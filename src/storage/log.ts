@@ -200,8 +200,7 @@ export class DiskLog implements StoreLog {
     if (newest === undefined || !isIdle || this.#position < littleBytes) return;
     try {
       this.#batchSegment = newest.number + 1;
-      this.#nextSegment(this.#end + 1);
-      this.#file!.datasyncSync();
+      this.#nextSegment(this.#end + 1).datasyncSync();
     } catch (error) {
       this.#fail(error);
       return;
@@ -295,7 +294,7 @@ export class DiskLog implements StoreLog {
     this.onDurable(this.#durable);
   }
 
-  #nextSegment(firstEntry: number): void {
+  #nextSegment(firstEntry: number): DiskFile {
     this.#file?.close();
     this.#file = undefined;
     const number = this.#batchSegment;
@@ -314,6 +313,7 @@ export class DiskLog implements StoreLog {
     this.#segments.push({ number, path, bytes: SEGMENT_HEADER_BYTES, ends: new Map() });
     if (spare === undefined) this.counters.segmentsCreated++;
     else this.counters.segmentsRecycled++;
+    return file;
   }
 
   /** Oldest first, so that what is left is always a run without a gap. */
