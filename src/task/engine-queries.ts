@@ -37,7 +37,7 @@ export class EngineQueries {
     else if (!(start >= 0 && start < tasks)) {
       invoke.reply(new RamaError("BAD_PARTITION", `there is no task ${start}`, { task: start }), undefined);
     } else {
-      const call = this.#calls.add(invoke.reply);
+      const call = this.#calls.add(runtime!.topology.name, start, invoke.reply);
       this.#sender.call(invoke.query, start, local, call, invoke.args);
       this.#core.loop.wake();
     }
@@ -63,6 +63,11 @@ export class EngineQueries {
 
   answered(call: number, error: RamaError | null, value: unknown): void {
     this.#calls.answer(call, error, value);
+  }
+
+  /** The engine of these tasks went away. */
+  peerGone(tasks: ReadonlySet<number>): void {
+    this.#calls.peerGone(tasks);
   }
 
   abort(): void {

@@ -288,6 +288,15 @@ export class Engine implements EventReceiver {
     this.#core.runtimes[topology]?.forget(ref);
   }
 
+  /** The engine that has these tasks went away: queries that wait for it fail at once. */
+  peerGone(tasks: ReadonlySet<number>): void {
+    if (this.#core.failed !== null || this.#core.closing) return;
+    this.#core.job(() => {
+      this.#queries.peerGone(tasks);
+      for (const runtime of this.#core.runtimes) runtime.peerGone?.(tasks);
+    });
+  }
+
   /** The connection to another engine broke, or it began anew: records with events elsewhere run again soon instead of at their timeout. */
   peerLost(): void {
     if (this.#core.failed !== null || this.#core.closing || !this.#core.leads) return;

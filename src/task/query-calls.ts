@@ -4,10 +4,22 @@ import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import type { CompiledTopology } from "../dataflow/compiled.ts";
 
+interface Call {
+  readonly query: string;
+  readonly task: number;
+  readonly reply: Reply;
+  readonly timer: Timer;
+}
+
+export function engineGone(query: string, task: number): RamaError {
+  const message = `query ${query}: the worker that has task ${task} went away while the query ran: invoke it again`;
+  return new RamaError("CONNECTION_LOST", message, { query, task });
+}
+
 type Reply = (error: RamaError | null, value: unknown) => void;
 
 export class QueryCalls {
-  readonly #open = new Map<number, { readonly reply: Reply; readonly timer: Timer }>();
+  readonly #open = new Map<number, Call>();
   #next: number;
 
   constructor(
@@ -26,7 +38,8 @@ export class QueryCalls {
     return own;
   }
 
-  add(reply: Reply): number {
+  /** `task`: where the query starts. */
+  add(query: string, task: number, reply: Reply): number {
     const call = this.#next++;
     const timer = this.env.setTimer(this.timeoutMs(), () => {
       this.answer(
@@ -35,8 +48,14 @@ export class QueryCalls {
         undefined,
       );
     });
-    this.#open.set(call, { reply, timer });
+    this.#open.set(call, { query, task, reply, timer });
     return call;
+  }
+
+  /** The engine of these tasks went away. */
+  peerGone(tasks: ReadonlySet<number>): void {
+    for (const [call, { query, task }] of this.#open)
+      if (tasks.has(task)) this.answer(call, engineGone(query, task), undefined);
   }
 
   answer(call: number, error: RamaError | null, value: unknown): void {

@@ -99,6 +99,8 @@ export interface TopologyRuntime {
   ack(task: number, tree: number, answer: number, returns: unknown[]): void;
   failure(task: number, tree: number, error: RamaError): void;
   forget(ref: TreeRef): void;
+  /** Another engine went away: what was asked of these tasks is not answered. */
+  peerGone?(tasks: ReadonlySet<number>): void;
   /** Another engine has lost what was on its way to it. */
   peerLost?(): void;
   /** Begins one tick of the depot; `done` when its tree has ended. */

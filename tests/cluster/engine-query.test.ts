@@ -155,3 +155,57 @@ for (const [name, start] of [
     expect(engine!.status().topologies[6]).toMatchObject({ executing: 0, failures: 1 });
   });
 }
+
+// ---- an engine goes away while a query waits for it
+
+/** Four engines with a task each; the one of task 3 gets nothing. */
+async function withSilentEngine(): Promise<Engine[]> {
+  const world = realWorld();
+  const engines: Engine[] = [];
+  const router = {
+    send: (task: number, frame: Uint8Array) =>
+      void setImmediate(() => task !== 3 && engines[task]!.deliver(task, frame)),
+  };
+  const relay = handModule({
+    depots: [],
+    pstates: [],
+    topologies: [
+      { name: "direct", kind: "query", stages: [stage("start", (x) => x.send(1, 3, [])), stage("there", () => {})] },
+      {
+        name: "relayed",
+        kind: "query",
+        stages: [
+          stage("start", (x) => x.send(1, 1, [])),
+          stage("relay", (x) => x.send(2, 3, [])),
+          stage("there", () => {}),
+        ],
+      },
+      {
+        name: "nested",
+        kind: "query",
+        stages: [stage("start", (x) => x.invokeQuery(1, [], 3, [])), stage("end", () => {})],
+      },
+      { name: "there", kind: "query", start: { kind: "task", task: 3 }, stages: [stage("start", () => {})] },
+    ],
+  });
+  for (const group of [0, 1, 2, 3])
+    engines.push(await openHand(world, relay, { threads: 4, groups: [group], router, dir: `/engine${group}` }));
+  open.push(...engines);
+  return engines;
+}
+
+for (const [query, name] of ["direct", "relayed", "nested"].entries()) {
+  test(`a query that waits for a lost engine fails at once: ${name}`, async () => {
+    const engines = await withSilentEngine();
+    const answer = invoke(engines[0]!, query, [], 0).catch((error: Error) => error);
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (const engine of engines) engine.peerGone(new Set([2]));
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(engines[0]!.status().topologies[query]!.executing).toBe(1);
+    for (const engine of engines.slice(0, 3)) engine.peerGone(new Set([3]));
+    const error = (await answer) as Error;
+    expect(error).toMatchObject({ code: "CONNECTION_LOST", retryable: true });
+    expect(error.message).toContain("the worker that has task 3 went away while the query ran");
+    expect(engines[0]!.status().topologies[query]!.executing).toBe(0);
+  });
+}

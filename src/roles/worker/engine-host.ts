@@ -52,6 +52,7 @@ export class EngineHost {
       release,
       moduleInstanceId: info.moduleInstanceId,
       addressOf,
+      onPeerLost: (tasks) => opened?.peerGone(tasks),
       onPeerBack: () => opened?.peerLost(),
     });
     const engine = await openEngine({ ...options, router });

@@ -19,6 +19,8 @@ export interface EngineRouterOptions {
   readonly moduleInstanceId: string;
   /** undefined while the owner of the task is not known. */
   readonly addressOf: (task: number) => Address | undefined;
+  /** A connection broke: events to these tasks, and what would come of them, may be lost. */
+  readonly onPeerLost: (tasks: ReadonlySet<number>) => void;
   /** Tasks that events were lost to are reached again. */
   readonly onPeerBack: () => void;
 }
@@ -131,7 +133,10 @@ export class EngineRouter implements Router {
     const lost = (reason: string): void => {
       if (this.#peers.get(key) !== peer || this.#closed) return;
       if (peer.connection === undefined) env.log.debug("a peer is not there", { to: key, reason });
-      else env.log.info("events are not delivered at present", { to: key, reason });
+      else {
+        env.log.info("events are not delivered at present", { to: key, reason });
+        this.#options.onPeerLost(peer.tasks);
+      }
       peer.connection = undefined;
       peer.retryAt = env.monotonicMs() + retryAfterMs;
       for (const task of peer.tasks) this.#missed.add(task);

@@ -15,6 +15,7 @@ import type { QueryRuntime, RuntimeHost } from "../../task/topology-runtime.ts";
 import { userError } from "../../task/user-errors.ts";
 import { BatchRun } from "../batch/batch-run.ts";
 import { PhasePart, type PhaseTree, type RunTree, runOf } from "../batch/phase-tree.ts";
+import { engineGone } from "../../task/query-calls.ts";
 import { Invoke, type InvokeOwner } from "./gather.ts";
 import { QueryRunner } from "./invoke.ts";
 
@@ -31,6 +32,8 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   /** By number of the tree: phases of the invokes here. */
   readonly #phases = new Map<number, PhaseTree>();
   /** Runs of invokes that started on other engines. */
+  /** By run: what began elsewhere and has sent events on from here, and to which tasks. */
+  readonly #guestsAway = new Map<number, { readonly ref: TreeRef; readonly visited: Set<number> }>();
   readonly #guests = new Map<number, BatchRun>();
   readonly numTasks: number;
   readonly allHere: boolean;
@@ -163,6 +166,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
     for (const [number, { sinceMs }] of this.#guests) {
       if (nowMs - sinceMs < 2 * this.#timeoutMs) break;
       this.#guests.delete(number);
+      this.#guestsAway.delete(number);
     }
   }
 
@@ -193,6 +197,23 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
 
   forget(ref: TreeRef): void {
     this.#guests.delete(runOf(ref.tree));
+    this.#guestsAway.delete(runOf(ref.tree));
+  }
+
+  /** Invokes of this engine that have been there fail; of those that began elsewhere their own engine is told. */
+  peerGone(tasks: ReadonlySet<number>): void {
+    const { name } = this.topology;
+    for (const invoke of [...this.#invokes.values()]) {
+      const task = [...invoke.visited].find((each) => tasks.has(each));
+      if (task !== undefined) invoke.abort(engineGone(name, task));
+    }
+    for (const [number, { ref, visited }] of this.#guestsAway) {
+      const task = [...visited].find((each) => tasks.has(each));
+      if (task === undefined) continue;
+      this.#guestsAway.delete(number);
+      this.#host.sender.failure(this.topology.index, ref, engineGone(name, task));
+    }
+    this.#host.loop.wake();
   }
 
   // ---- what events ask for besides hops on this engine
@@ -212,9 +233,18 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   leave(event: Event, tree: RunTree): void {
     const vars = encodeValue(event.vars, this.#host.classes);
     const ref = tree.leave();
-    this.invokeOf(tree)?.visited.add(event.task);
+    const invoke = this.invokeOf(tree);
+    if (invoke !== undefined) invoke.visited.add(event.task);
+    else this.#guestLeaves(tree, event.task);
     const { stage, task } = event;
     this.#host.sender.event(this.topology.index, { stage, task, ref, event: ref.event, origin: noOrigin }, vars);
+  }
+
+  #guestLeaves(tree: RunTree, task: number): void {
+    const { number } = tree.run;
+    const away = this.#guestsAway.get(number);
+    if (away !== undefined) away.visited.add(task);
+    else this.#guestsAway.set(number, { ref: tree.ref, visited: new Set([task]) });
   }
 
   later(event: Event, tree: RunTree, task: Task): void {

@@ -11,12 +11,14 @@ function setUp() {
   const { env, transport } = platform;
   let address: Address | undefined;
   let back = 0;
+  const lost: number[] = [];
   const router = new EngineRouter({
     env,
     transport,
     release: "0.1.0",
     moduleInstanceId: "m1",
     addressOf: () => address,
+    onPeerLost: (tasks) => void lost.push(...tasks),
     onPeerBack: () => void back++,
   });
   /** A peer that keeps the last byte of each frame; the first frame of a connection is the hello. */
@@ -31,7 +33,7 @@ function setUp() {
     return seen;
   };
   const until = (what: string, condition: () => boolean) => waitFor(condition, { env, what, timeoutMs: 2000 });
-  return { router, peer, until, back: () => back, forget: () => (address = undefined) };
+  return { router, peer, until, lost, back: () => back, forget: () => (address = undefined) };
 }
 
 test("events go to the owner of the task, and nobody is told of anything while it is there", async () => {
@@ -45,13 +47,14 @@ test("events go to the owner of the task, and nobody is told of anything while i
 });
 
 test("after a peer was lost the engine is told once its task can be reached again, without a further event", async () => {
-  const { router, peer, until, back } = setUp();
+  const { router, peer, until, back, lost } = setUp();
   const first = await peer("a");
   router.send(3, Uint8Array.of(1));
   await until("the first batch", () => first.frames.length === 2);
   first.kill();
   await peer("b");
   await until("the word that the peer is back", () => back() === 1);
+  expect(lost).toEqual([3]);
   router.close();
 });
 
