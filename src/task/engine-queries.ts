@@ -67,7 +67,11 @@ export class EngineQueries {
 
   /** The engine of these tasks went away. */
   peerGone(tasks: ReadonlySet<number>): void {
-    this.#calls.peerGone(tasks);
+    if (this.#core.failed !== null || this.#core.closing) return;
+    this.#core.job(() => {
+      this.#calls.peerGone(tasks);
+      for (const runtime of this.#core.runtimes) runtime.peerGone?.(tasks);
+    });
   }
 
   abort(): void {

@@ -20,6 +20,7 @@ import { EngineAppends } from "./engine-appends.ts";
 import { EngineCore } from "./engine-core.ts";
 import { EngineQueries } from "./engine-queries.ts";
 import { EngineReads } from "./engine-reads.ts";
+import { changeDeadLetters } from "./engine-letters.ts";
 import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
 import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
@@ -290,11 +291,7 @@ export class Engine implements EventReceiver {
 
   /** The engine that has these tasks went away: queries that wait for it fail at once. */
   peerGone(tasks: ReadonlySet<number>): void {
-    if (this.#core.failed !== null || this.#core.closing) return;
-    this.#core.job(() => {
-      this.#queries.peerGone(tasks);
-      for (const runtime of this.#core.runtimes) runtime.peerGone?.(tasks);
-    });
+    this.#queries.peerGone(tasks);
   }
 
   /** The connection to another engine broke, or it began anew: records with events elsewhere run again soon instead of at their timeout. */
@@ -368,13 +365,7 @@ export class Engine implements EventReceiver {
 
   /** Resolves with how many were found, once that is durable. A retry has begun then; it ends later. */
   changeDeadLetters(action: DeadLetterAction, choice: DeadLetterChoice): Promise<number> {
-    return new Promise((resolve) => {
-      this.#core.job(() => {
-        let count = 0;
-        for (const runtime of this.#core.runtimes) count += runtime.changeDeadLetters?.(action, choice) ?? 0;
-        this.#core.loop.after(() => resolve(count));
-      });
-    });
+    return changeDeadLetters(this.#core, action, choice);
   }
 
   /** A dynamic option of the module, or of one of its objects. In effect at once. */
