@@ -12,8 +12,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "inline fsync is skipped",
     file: "src/storage/log.ts",
-    find: "      this.#file!.datasyncSync();\n",
-    put: "",
+    find: "    const startMs = this.#env.monotonicMs();\n    try {\n      this.#file!.datasyncSync();\n",
+    put: "    const startMs = this.#env.monotonicMs();\n    try {\n",
   },
   {
     name: "asynchronous fsync is skipped",
