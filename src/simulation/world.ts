@@ -183,7 +183,7 @@ export class SimulatedWorld {
     const host = this.host(name);
     host.isUp = false;
     for (const process of host.processes.values()) process.kill();
-    host.disk.powerCut(() => this.env.random());
+    host.disk.powerCut(() => this.env.random(), 0.3);
     host.kv.powerCut(() => this.env.random());
   }
 

@@ -24,6 +24,7 @@ interface Undo {
 }
 
 const nothing = new Uint8Array(0);
+const sectorBytes = 512;
 
 class FileNode {
   readonly kind = "file";
@@ -163,16 +164,16 @@ export class MemoryDisk implements Disk {
 
   /**
    * The machine stops now and starts again: open files are dead, names that were not synced are as they were, and of each file's unsynced writes a random
-   * prefix has reached the disk, the last of them torn.
+   * prefix has reached the disk, the last of them torn. In a share `scattered` of the files the written sectors have reached it in no order at all.
    */
-  powerCut(random: () => number): void {
+  powerCut(random: () => number, scattered = 0): void {
     this.#life++;
     const seen = new Set<Node>();
     const visit = (node: Node) => {
       if (seen.has(node)) return;
       seen.add(node);
       if (node.kind === "file") {
-        loseUnsynced(node, random);
+        loseUnsynced(node, random, scattered);
         return;
       }
       node.now = new Map(node.durable);
@@ -232,15 +233,49 @@ function diskError(code: ErrorCode, path: string, what: string): RamaError {
   return new RamaError(code, `${path}: ${what}`, { path });
 }
 
-/** Keeps a random number of the unsynced writes, oldest first, and a part of the next one. */
-function loseUnsynced(node: FileNode, random: () => number): void {
+/** Keeps a random number of the unsynced writes, oldest first, and a part of the next one; or some sectors of all of them. */
+function loseUnsynced(node: FileNode, random: () => number, scattered: number): void {
   const writes = [...node.doubtful, ...node.syncing.flat(), ...node.unsynced];
+  if (writes.length === 0) return;
+  if (scattered > 0 && random() < scattered) {
+    scatter(node, writes, random);
+    return;
+  }
   const kept = Math.floor(random() * (writes.length + 1));
   for (let i = writes.length - 1; i >= kept; i--) {
     const undo = writes[i]!;
     const torn = i === kept ? Math.floor(random() * undo.length) : 0;
     takeBack(node, undo, torn);
   }
+  forget(node);
+}
+
+/** Each sector that was written is new or old. */
+function scatter(node: FileNode, writes: readonly Undo[], random: () => number): void {
+  const written = node.data.slice(0, node.size);
+  const writtenSize = node.size;
+  for (let i = writes.length - 1; i >= 0; i--) takeBack(node, writes[i]!, 0);
+  forget(node);
+  // The length is metadata of its own.
+  const size = random() < 0.5 ? writtenSize : Math.min(node.size, writtenSize);
+  if (size > node.size) reserve(node, Math.min(size, written.length));
+  const touched = new Set<number>();
+  for (const { position, length } of writes) {
+    const end = Math.min(position + length, size);
+    for (let at = Math.floor(position / sectorBytes); at * sectorBytes < end; at++) touched.add(at);
+  }
+  for (const sector of touched) {
+    if (random() < 0.5) continue;
+    const from = sector * sectorBytes;
+    const bytes = written.subarray(from, Math.min(from + sectorBytes, size));
+    if (bytes.length === 0) continue;
+    reserve(node, from + bytes.length);
+    node.data.set(bytes, from);
+  }
+  node.size = size;
+}
+
+function forget(node: FileNode): void {
   node.unsynced = [];
   node.syncing = [];
   node.doubtful = [];

@@ -185,7 +185,7 @@ class Scenario {
     this.#untilCut = Number.POSITIVE_INFINITY;
     if (this.#pick(4) > 0 || this.#syncFailed) {
       this.#syncFailed = false;
-      this.#disk.powerCut(() => this.#chance.random());
+      this.#disk.powerCut(() => this.#chance.random(), 0.3);
       this.#kv.powerCut(() => this.#chance.random());
     } else this.#kv.powerCut(() => 0.999999); // kill -9: what was written stays
   }
