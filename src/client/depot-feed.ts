@@ -24,12 +24,14 @@ export class DepotFeed {
   readonly #module: string;
   readonly #depot: string;
   readonly #partition: number;
+  readonly #consumer: string;
 
-  constructor(context: CallContext, module: string, depot: string, partition: number) {
+  constructor(context: CallContext, module: string, depot: string, partition: number, consumer: string) {
     this.#context = context;
     this.#module = module;
     this.#depot = depot;
     this.#partition = partition;
+    this.#consumer = consumer;
   }
 
   positions(): Promise<{ readonly startOffset: number; readonly endOffset: number }> {
@@ -47,12 +49,22 @@ export class DepotFeed {
     );
   }
 
-  /** Records from `from` on; waits a while for the first. */
-  fetch(from: number, to = NO_END): Promise<Fetched> {
+  /** Records from `from` on; waits a while for the first. Nothing below `neededFrom` is fetched again. */
+  fetch(from: number, to = NO_END, neededFrom = from): Promise<Fetched> {
     const waitMs = to === NO_END ? fetchWaitMs : 0;
     return this.#ask(
       (depot, request) =>
-        encodeFetchDepot(scratch, { depot, task: this.#partition, request, from, to, bytes: fetchBytes, waitMs }),
+        encodeFetchDepot(scratch, {
+          depot,
+          task: this.#partition,
+          request,
+          from,
+          to,
+          bytes: fetchBytes,
+          waitMs,
+          consumer: to === NO_END ? this.#consumer : "",
+          neededFrom,
+        }),
       (reader) => readFetched(reader.bytes, reader.at, from),
       waitMs,
     );

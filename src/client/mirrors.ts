@@ -110,10 +110,10 @@ export class Mirrors implements MirrorAccess {
     return isGlobal(table, definition) ? 1 : table.numTasks;
   }
 
-  /** A partition of a mirrored depot, as a source. */
-  feed(mirror: number, partition: number): DepotFeed {
+  /** A partition of a mirrored depot, as a source. `consumer`: the same whenever the source asks. */
+  feed(mirror: number, partition: number, consumer: string): DepotFeed {
     const { module, object } = this.#mirrors[mirror]!;
-    return new DepotFeed(this.#core.context, module, object, partition);
+    return new DepotFeed(this.#core.context, module, object, partition, consumer);
   }
 
   shuffled(mirror: number): number {

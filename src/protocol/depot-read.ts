@@ -2,11 +2,13 @@
 //   PARTITION_INFO := kind | depot u16 | task u32 | request u32                                   ANSWER: start offset f64 | end offset f64
 //   READ_DEPOT     := kind | depot u16 | task u32 | request u32 | from f64 | to f64               ANSWER: (length u32 | value)*
 //   FETCH_DEPOT    := kind | depot u16 | task u32 | request u32 | from f64 | to f64 | bytes u32 | wait u32
+//                                             | needed from f64 | consumer text
 //                                             ANSWER: start offset f64 | next offset f64 | (skipped u32 | length u32 | value)*
 //   OFFSET_AT      := kind | depot u16 | task u32 | request u32 | epoch milliseconds f64          ANSWER: offset f64
 // A value of no bytes that was read is a tombstone. `to` is exclusive. Offsets outside [start, end] are FAILURE OFFSET_OUT_OF_RANGE. A fetch gives records of [from, to) until they have `bytes`; when there are none it
 // is answered once there are, or after `wait` milliseconds. One from below the start begins at the start. All records below `next offset` are in the answer or gone;
-// `skipped` is how many offsets before a record are.
+// `skipped` is how many offsets before a record are. The consumer (module, topology, source) may still ask for records from `needed from` on:
+// trimming keeps them.
 import { badFrame, FrameReader, type FrameWriter } from "./frame-fields.ts";
 import { FETCH_DEPOT, OFFSET_AT, PARTITION_INFO, READ_DEPOT } from "./table.ts";
 
@@ -48,6 +50,9 @@ export function decodeReadDepot(frame: Uint8Array): ReadDepotRequest {
 export interface FetchDepotRequest extends ReadDepotRequest {
   readonly bytes: number;
   readonly waitMs: number;
+  /** "": nobody that trimming would heed. */
+  readonly consumer: string;
+  readonly neededFrom: number;
 }
 
 /** Where a record lies: its value is [start, end) of `bytes`. */
@@ -71,7 +76,7 @@ export const NO_END = Number.MAX_SAFE_INTEGER;
 
 export function encodeFetchDepot(writer: FrameWriter, ask: FetchDepotRequest): Uint8Array {
   writer.begin(FETCH_DEPOT).u16(ask.depot).u32(ask.task).u32(ask.request).f64(ask.from).f64(ask.to);
-  return writer.u32(ask.bytes).u32(ask.waitMs).view();
+  return writer.u32(ask.bytes).u32(ask.waitMs).f64(ask.neededFrom).text(ask.consumer).view();
 }
 
 export function decodeFetchDepot(frame: Uint8Array): FetchDepotRequest {
@@ -84,6 +89,8 @@ export function decodeFetchDepot(frame: Uint8Array): FetchDepotRequest {
     to: reader.count(),
     bytes: reader.u32(),
     waitMs: reader.u32(),
+    neededFrom: reader.count(),
+    consumer: reader.text(),
   };
 }
 

@@ -10,7 +10,12 @@ export class Background {
   readonly #pstates: PStateMigrations;
   readonly #depots: DepotUpkeep;
 
-  constructor(core: EngineCore, store: EngineStore, onFailed: (error: unknown) => void) {
+  constructor(
+    core: EngineCore,
+    store: EngineStore,
+    neededElsewhere: (depot: string, task: number) => number | undefined,
+    onFailed: (error: unknown) => void,
+  ) {
     this.#core = core;
     const { options, view, loop, groups, runtimes } = core;
     const { env, module } = options;
@@ -34,7 +39,7 @@ export class Background {
       neededFrom: (name, task, whose) => {
         const { index } = depots.find((depot) => depot.name === name)!;
         const local = whose.local ? runtimes.map((runtime) => runtime.neededFrom?.(index, task)) : [];
-        return least(local);
+        return least([...local, whose.remote ? neededElsewhere(name, task) : undefined]);
       },
     });
   }

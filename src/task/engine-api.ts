@@ -117,6 +117,9 @@ export interface EngineFetch {
   readonly to: number;
   readonly bytes: number;
   readonly waitMs: number;
+  /** Who asks, and what it may still ask for; "": nobody that trimming would heed. */
+  readonly consumer: string;
+  readonly neededFrom: number;
   readonly reply: (error: RamaError | null, fetched: Fetched | null) => void;
 }
 

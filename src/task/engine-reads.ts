@@ -41,6 +41,11 @@ export class EngineReads {
     return this.#fetches.add(partition, fetch);
   }
 
+  /** Least offset that topologies of other modules may still fetch. */
+  neededElsewhere(depot: string, task: number): number | undefined {
+    return this.#fetches.neededFrom(depot, task);
+  }
+
   /** Offset of the first record appended at `ms` or later. */
   offsetAt(depot: number, task: number, ms: number): number {
     return this.#depotPartition(depot, task).offsetAfterTimestamp(ms);

@@ -29,7 +29,7 @@ import type { EngineWatch, Subscription } from "./proxies.ts";
 import { type JobCategory, RunQueue } from "./run-queue.ts";
 import type { ContextHost } from "./stage-context.ts";
 import { StuckNote } from "./stuck-note.ts";
-import { TaskGlobals } from "./task-globals.ts";
+import { type TaskGlobals, taskGlobals } from "./task-globals.ts";
 import type { RuntimeFactories, RuntimeHost, TopologyRuntime } from "./topology-runtime.ts";
 import type { Replica } from "../replication/replica.ts";
 import type { ReplicatedEngine } from "./replicated-engine.ts";
@@ -108,7 +108,12 @@ export class Engine implements EventReceiver {
     this.#globals.onThread = (fn) => this.#core.job(fn);
     this.#host = this.#makeHost(note, mirrors);
     this.#makeRuntimes(runtimes);
-    this.#background = new Background(core, store, (error) => this.#break(error));
+    this.#background = new Background(
+      core,
+      store,
+      (depot, task) => this.#reads.neededElsewhere(depot, task),
+      (error) => this.#break(error),
+    );
     this.#core.view.follow(() => {
       const shares = this.#core.view.get("worker.event.category.proportions");
       if (shares !== null && typeof shares === "object")
@@ -484,12 +489,4 @@ async function openMirrors({ client, module }: EngineOptions): Promise<Mirrors |
   const opened = new Mirrors(client, mirrors);
   await opened.open();
   return opened;
-}
-
-/** Those of an engine with these options, not prepared yet. */
-export function taskGlobals(
-  options: Pick<EngineOptions, "env" | "module" | "info" | "clusterRetriever" | "instanceTag">,
-): TaskGlobals {
-  const { env, module, info, clusterRetriever, instanceTag } = options;
-  return new TaskGlobals({ env, definition: module.definition, info, clusterRetriever, replicaId: instanceTag });
 }

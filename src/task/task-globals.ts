@@ -5,6 +5,7 @@ import type { Env, Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { ModuleDefinition, ModuleInstanceInfo } from "../module/definition.ts";
 import { checkExternalDepot } from "./external-depot.ts";
+import type { EngineOptions } from "./engine-api.ts";
 import { SharedResources, shareResources } from "./managed-resources.ts";
 import type { Task } from "./task.ts";
 
@@ -179,6 +180,14 @@ export class TaskGlobals {
       }
     }
   }
+}
+
+/** Those of an engine with these options, not prepared yet. */
+export function taskGlobals(
+  options: Pick<EngineOptions, "env" | "module" | "info" | "clusterRetriever" | "instanceTag">,
+): TaskGlobals {
+  const { env, module, info, clusterRetriever, instanceTag } = options;
+  return new TaskGlobals({ env, definition: module.definition, info, clusterRetriever, replicaId: instanceTag });
 }
 
 async function userCode<T>(name: string, task: number, run: () => T): Promise<Awaited<T>> {

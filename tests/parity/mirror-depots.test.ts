@@ -301,6 +301,61 @@ describe("15 mirror depots as sources", () => {
     }));
 });
 
+describe("10.5 trimming", () => {
+  test.each([
+    [true, "keeps what topologies of other modules have not processed"],
+    [false, "that does not heed other modules goes on without them, and their topologies skip to what is left"],
+  ] as const)(
+    "with depot.trim.coordinate.remote.topologies %p trimming %s",
+    (coordinate) =>
+      cluster(
+        async (ipc, theirs) => {
+          const mine = await ipc.launchModule(counter("Mine"), { tasks: 2, threads: 1, workers: 1 });
+          await appendAll(theirs, numbers(0, 8));
+          await bothProcessed(mine, 8);
+          await mine.pause("stream");
+          await mine.pause("micro");
+          await appendAll(theirs, numbers(100, 300));
+          const starts = () =>
+            Promise.all(
+              numbers(0, remoteTasks).map(
+                async (p) => (await theirs.depot("*numbers").getPartitionInfo(p)).startOffset,
+              ),
+            );
+          const trimmed = async () => (await starts()).every((start) => start > 10);
+          if (!coordinate) while (!(await trimmed()));
+          else {
+            // Another depot of the same size is trimmed meanwhile.
+            for (const n of numbers(0, 60)) await theirs.depot("*global").append(n, "appendAck");
+            while ((await theirs.depot("*global").getPartitionInfo(0)).startOffset === 0);
+            expect(Math.max(...(await starts()))).toBeLessThanOrEqual(8);
+          }
+          await mine.resume("stream");
+          await mine.resume("micro");
+          if (coordinate) {
+            await bothProcessed(mine, 208);
+            expect(await countsOf(mine, "$$micro", numbers(100, 300))).toEqual(ones(numbers(100, 300)));
+            expect(await countsOf(mine, "$$streamed", numbers(100, 300))).toEqual(ones(numbers(100, 300)));
+            // What is needed is told with the next fetch, after 5 s at most.
+            while (!(await trimmed())) await Bun.sleep(50);
+          } else {
+            await theirs.depot("*numbers").append(1000, "appendAck");
+            while ((await countsOf(mine, "$$micro", [1000]))[0] !== 1);
+            while ((await countsOf(mine, "$$streamed", [1000]))[0] !== 1);
+          }
+        },
+        owner((setup) => {
+          setup.setLaunchModuleDynamicOption("depot.trim.interval.millis", 20);
+          for (const depot of ["*numbers", "*global"] as const) {
+            setup.setLaunchDepotDynamicOption(depot, "depot.max.entries.per.partition", 5);
+            setup.setLaunchDepotDynamicOption(depot, "depot.trim.coordinate.remote.topologies", coordinate);
+          }
+        }),
+      ),
+    30_000,
+  );
+});
+
 describe("15, 16 updates", () => {
   test("an update of the mirrored module is transparent", () =>
     cluster(async (ipc, theirs) => {

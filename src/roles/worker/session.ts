@@ -280,7 +280,7 @@ export class Session {
   }
 
   #fetchDepot(frame: Uint8Array): void {
-    const { depot, task, request, from, to, bytes, waitMs } = decodeFetchDepot(frame);
+    const { depot, task, request, from, to, bytes, waitMs, consumer, neededFrom } = decodeFetchDepot(frame);
     this.#carryOut(request, () => {
       let drop: (() => void) | undefined;
       const reply: EngineFetch["reply"] = (error, fetched) => {
@@ -295,6 +295,8 @@ export class Session {
         to,
         bytes: most,
         waitMs: Math.min(waitMs, fetchWaitMaxMs),
+        consumer,
+        neededFrom,
         reply,
       });
       if (drop !== undefined) this.#fetches.add(drop);

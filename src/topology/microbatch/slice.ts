@@ -65,8 +65,11 @@ export class SourceSlice {
     this.tickedMs = nowMs;
     this.durable = known;
     ({ first: this.first, next: this.next, attempted: this.attempted, end: this.end } = known);
-    this.remote?.log.seek(this.next);
-    this.remote?.log.need(this.end);
+    if (this.remote !== undefined) {
+      this.remote.log.neededFrom = () => this.durable.next;
+      this.remote.log.seek(this.next);
+      this.remote.log.need(this.end);
+    }
     this.skip = known.skip;
     this.letters.begin();
   }

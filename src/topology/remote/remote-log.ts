@@ -10,8 +10,8 @@ export interface Feed {
   positions(): Promise<{ readonly startOffset: number; readonly endOffset: number }>;
   /** Offset of the first record of that time or later; the end when there is none. */
   offsetAfterTimestamp(ms: number): Promise<number>;
-  /** Records from `from` on, at most those below `to`. Without `to` it waits a while for the first. */
-  fetch(from: number, to?: number): Promise<Fetched>;
+  /** Records from `from` on, at most those below `to`. Without `to` it waits a while for the first. Nothing below `neededFrom` is asked for again. */
+  fetch(from: number, to?: number, neededFrom?: number): Promise<Fetched>;
 }
 
 export interface RemoteLogOptions {
@@ -38,6 +38,8 @@ export class RemoteLog {
   readonly #options: RemoteLogOptions;
   /** First offset that can be read, as far as known. */
   startOffset = 0;
+  /** Nothing below is read again, not after a crash either. */
+  neededFrom: () => number = () => this.#from;
   #records: FetchedRecord[] = [];
   #head = 0;
   #bytes = 0;
@@ -172,7 +174,7 @@ export class RemoteLog {
     const { env, feed } = this.#options;
     let fetched: Fetched | undefined;
     try {
-      fetched = await feed.fetch(this.#end);
+      fetched = await feed.fetch(this.#end, undefined, Math.min(this.#end, this.neededFrom()));
       if (this.#failures > 0) this.#options.troubled(null);
       this.#failures = 0;
     } catch (error) {

@@ -206,7 +206,8 @@ export class RemoteSources {
     const { env, classes } = this.#host;
     if (definition.depot.kind === "mirror") {
       const mirrors = this.#mirrors();
-      return mirrors.feed(mirrors.named(name).index, partition);
+      const consumer = `${this.#host.context.info.moduleName} ${this.#topology.name} ${definition.sourceId}`;
+      return mirrors.feed(mirrors.named(name).index, partition, consumer);
     }
     const depot = this.#external(name, this.#taskOf(partition)!);
     return new ExternalFeed({

@@ -104,7 +104,10 @@ export class SourcePartition {
     this.durable = state ?? startState(first);
     this.progress = new SourceProgress(this.durable);
     this.queuedEnd = this.durable.next;
-    this.remote?.log.seek(this.queuedEnd);
+    if (this.remote !== undefined) {
+      this.remote.log.neededFrom = () => this.neededFrom;
+      this.remote.log.seek(this.queuedEnd);
+    }
     const again = !this.isTick && this.definition.retry !== "none";
     this.letters.begin();
     for (const offset of [...this.durable.open].sort((a, b) => a - b)) {
@@ -120,8 +123,7 @@ export class SourcePartition {
     this.dirty = true;
     if (nowMs - this.#lowAtMs < lowEveryMs) return;
     this.#lowAtMs = nowMs;
-    let low = this.durable.next;
-    for (const offset of this.durable.open) if (offset < low) low = offset;
+    const low = this.neededFrom;
     if (low <= this.low) return;
     this.low = low;
     this.topology.pruneMarks(this.key, this.task.id, low);

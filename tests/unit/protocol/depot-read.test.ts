@@ -16,7 +16,8 @@ const writer = new FrameWriter(16);
 const bytes = Uint8Array.of(9, 1, 2, 3, 4, 5);
 
 test("a fetch and a question for an offset come out as they went in", () => {
-  const fetch = { depot: 3, task: 70_000, request: 5, from: 2 ** 40, to: NO_END, bytes: 1_000_000, waitMs: 5000 };
+  const place = { depot: 3, task: 70_000, request: 5, from: 2 ** 40, to: NO_END, bytes: 1_000_000, waitMs: 5000 };
+  const fetch = { ...place, consumer: "Module topology source", neededFrom: 2 ** 39 };
   expect(decodeFetchDepot(encodeFetchDepot(writer, fetch))).toEqual(fetch);
   const at = { depot: 1, task: 2, request: 3, ms: 1.5e12 };
   expect(decodeOffsetAt(encodeOffsetAt(writer, at))).toEqual(at);
