@@ -79,6 +79,10 @@ export class MemoryDisk implements Disk {
     return this.#find(path) !== undefined;
   }
 
+  isFile(path: string): boolean {
+    return this.#find(path)?.kind === "file";
+  }
+
   list(dir: string): string[] {
     const node = this.#find(dir);
     return node?.kind === "dir" ? [...node.now.keys()].sort() : [];
@@ -181,6 +185,14 @@ export class MemoryDisk implements Disk {
     };
     visit(this.#root);
     this.#used = contentBytes(this.#root);
+  }
+
+  /** Bits of a byte flip, as on a disk that decays: nobody is told. False when the file has no such byte. */
+  decay(path: string, position: number, bits: number): boolean {
+    const node = this.#find(path);
+    if (node?.kind !== "file" || position >= Math.min(node.size, node.data.length)) return false;
+    node.data[position]! ^= bits;
+    return true;
   }
 
   /** For `MemoryFile`: is a handle opened in `life` still good? */

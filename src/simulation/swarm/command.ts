@@ -5,7 +5,7 @@
 //   npm run sim -- --seed 17 --log       one seed again, with the cluster's log
 //   npm run sim -- --hours 2             goes on for so long
 import { systemEnv } from "../../base/env-system.ts";
-import { faultKinds, type Plan, planOf } from "./plan.ts";
+import { type FaultKind, faultKinds, type Plan, planOf } from "./plan.ts";
 import { type RunResult, runPlan } from "./run.ts";
 import { shrink } from "./shrink.ts";
 
@@ -19,12 +19,16 @@ interface Arguments {
   shrink: boolean;
   /** Ends at the first failure. */
   untilFailure: boolean;
+  /** Only these kinds of faults. */
+  kinds: readonly FaultKind[];
 }
 
 export async function simulate(args: readonly string[], print: (line: string) => void): Promise<number> {
   const wanted = parse(args);
   if (wanted === undefined) {
-    print("npm run sim -- [--seeds N] [--from S] [--hours H] [--seed X [--log]] [--chaos SECONDS] [--no-shrink]");
+    print(
+      "npm run sim -- [--seeds N] [--from S] [--hours H] [--seed X [--log]] [--chaos SECONDS] [--kinds a,b] [--no-shrink]",
+    );
     return 2;
   }
   return new Swarm(wanted, print).run();
@@ -41,12 +45,14 @@ function parse(args: readonly string[]): Arguments | undefined {
     log: false,
     shrink: true,
     untilFailure: false,
+    kinds: faultKinds,
   };
   for (let i = 0; i < args.length; i++) {
     const name = args[i]!;
     if (name === "--log") wanted.log = true;
     else if (name === "--no-shrink") wanted.shrink = false;
     else if (name === "--until-failure") wanted.untilFailure = true;
+    else if (name === "--kinds") wanted.kinds = (args[++i] ?? "").split(",") as FaultKind[];
     else {
       const value = Number(args[++i]);
       if (!Number.isFinite(value)) return undefined;
@@ -82,7 +88,10 @@ class Swarm {
     const { seed, seeds, from, hours, chaosMs, log } = this.#wanted;
     const beganMs = clock.monotonicMs();
     if (seed !== undefined) {
-      const result = await runPlan(planOf(seed, { chaosMs }), log ? { sink: this.#print } : {});
+      const result = await runPlan(
+        planOf(seed, { chaosMs, kinds: this.#wanted.kinds }),
+        log ? { sink: this.#print } : {},
+      );
       this.#print(JSON.stringify(result, null, 1));
       return result.problem === undefined ? 0 : 1;
     }
@@ -95,7 +104,7 @@ class Swarm {
   }
 
   async #one(seed: number, twice: boolean): Promise<void> {
-    const plan = planOf(seed, { chaosMs: this.#wanted.chaosMs });
+    const plan = planOf(seed, { chaosMs: this.#wanted.chaosMs, kinds: this.#wanted.kinds });
     const result = await runPlan(plan);
     this.#runs++;
     this.#note(result);
@@ -112,7 +121,8 @@ class Swarm {
   async #tell(plan: Plan, result: RunResult): Promise<void> {
     this.#failed++;
     this.#print(`seed ${plan.seed} FAILED after ${Math.round(result.simulatedMs)} ms: ${result.problem}`);
-    this.#print(`  again: npm run sim -- --seed ${plan.seed} --chaos ${plan.chaosMs / 1000} --log`);
+    const kinds = this.#wanted.kinds === faultKinds ? "" : ` --kinds "${this.#wanted.kinds.join(",")}"`;
+    this.#print(`  again: npm run sim -- --seed ${plan.seed} --chaos ${plan.chaosMs / 1000}${kinds} --log`);
     if (!this.#wanted.shrink) return;
     const { plan: small, result: last, runs } = await shrink(plan, result);
     const { seed: _, settings, faults, ...rest } = small;

@@ -1,5 +1,6 @@
 // Performs the faults of a plan on a cluster, counts each kind, and takes everything back (`heal`).
-import type { SimulatedCluster } from "../cluster.ts";
+import type { MemoryDisk } from "../../storage/disk-memory.ts";
+import { localDir, type SimulatedCluster } from "../cluster.ts";
 import type { SimulatedProcess } from "../process.ts";
 import { metastoreHost } from "../world.ts";
 import { userCode } from "./modules.ts";
@@ -120,6 +121,14 @@ export class Faults {
 
 type Strike = (faults: Faults, cluster: SimulatedCluster, fault: Fault) => boolean;
 
+function filesBelow(disk: MemoryDisk, dir: string): string[] {
+  return disk.list(dir).flatMap((name) => {
+    const path = `${dir}/${name}`;
+    const inside = filesBelow(disk, path);
+    return inside.length > 0 || !disk.isFile(path) ? inside : [path];
+  });
+}
+
 function pick<T>(all: readonly T[], whom: number): T | undefined {
   return all[Math.floor(whom * all.length)];
 }
@@ -176,6 +185,24 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
     options.capacityBytes = disk.usedBytes + Math.floor(whomElse * 100_000);
     faults.later(forMs, () => delete options.capacityBytes);
     return true;
+  },
+  "kill worker, then power cut": (faults, cluster, { whom, whomElse, forMs }) => {
+    const worker = pick(cluster.workers, whom);
+    if (worker === undefined) return false;
+    worker.kill();
+    // About when the next process has opened the stores.
+    faults.later(20 + whomElse * 300, () => powerCut(faults, cluster, worker.host.name, forMs));
+    return true;
+  },
+  "bit flip": (_, cluster, { whom, whomElse }) => {
+    const { disk } = cluster.world.host(node(cluster, whom));
+    const data = `${localDir}/supervisor/data`;
+    const files = disk
+      .list(data)
+      .flatMap((worker) => disk.list(`${data}/${worker}`).map((store) => `${data}/${worker}/${store}`))
+      .flatMap((store) => [...filesBelow(disk, `${store}/log`), ...filesBelow(disk, `${store}/depots`)]);
+    const path = pick(files, (whomElse * 97) % 1);
+    return path !== undefined && disk.decay(path, Math.floor(whomElse * disk.size(path)), 1 << Math.floor(whom * 8));
   },
   "failing syncs": (faults, cluster, { whom, whomElse, forMs }) => {
     const { trouble } = cluster.world.host(node(cluster, whom));

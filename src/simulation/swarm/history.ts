@@ -6,6 +6,9 @@ import type { SimEvent, Transfer } from "./modules.ts";
 /** A promise of the product has been broken. */
 export class Violation extends Error {}
 
+/** What should come to be does not. */
+export class Stalled extends Violation {}
+
 export type Outcome =
   /** Not told yet: it may be in. */
   | "open"

@@ -15,7 +15,9 @@ export const faultKinds = [
   "power cut",
   "power cut in a sync",
   "power cut of all",
+  "kill worker, then power cut",
   "disk full",
+  "bit flip",
   "failing syncs",
   "slow syncs",
   "cut",
@@ -81,6 +83,7 @@ const weights: Partial<Record<FaultKind, number>> = {
   "kill all": 0.3,
   "power cut of all": 0.4,
   "module update": 0.3,
+  "bit flip": 0.4,
   "launch and destroy": 0.5,
 };
 
