@@ -82,6 +82,8 @@ async function serve(): Promise<void> {
     addressOf: () => undefined,
   });
   process.send!({ routes: moduleRoutes(info, objectTable(module), [host.address, host.address] as GroupAddress[], 1) });
+  // Whoever measures is gone: nobody will tell it to end.
+  process.on("disconnect", () => process.exit(1));
   process.on("message", async (message) => {
     if (message === "cpu") process.send!({ cpu: process.cpuUsage() });
     else {

@@ -6,7 +6,18 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "..");
-const folders = ["tidy", "unit", "property", "conformance", "simulation", "cluster", "parity", "examples", "release"];
+const folders = [
+  "tidy",
+  "unit",
+  "property",
+  "conformance",
+  "simulation",
+  "cluster",
+  "parity",
+  "examples",
+  "release",
+  "cluster-real",
+];
 const given = process.argv.slice(2);
 const runs =
   given.length > 0

@@ -43,10 +43,10 @@ export function zookeeperClassPath(...first: string[]): string {
 }
 
 export async function startRealZookeeper(
-  options: { tickTimeMs?: number; minSessionTimeoutMs?: number } = {},
+  options: { host?: string; tickTimeMs?: number; minSessionTimeoutMs?: number } = {},
 ): Promise<RealZookeeper> {
   const dir = mkdtempSync(join(tmpdir(), "rama-real-zookeeper-"));
-  const host = "127.0.0.1";
+  const host = options.host ?? "127.0.0.1";
   const port = await freePort(host);
   mkdirSync(join(dir, "conf"));
   writeFileSync(join(dir, "conf", "log4j.properties"), logConfig(join(dir, "zookeeper.log")));

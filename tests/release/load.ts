@@ -12,6 +12,8 @@ export interface LoadOptions {
   readonly module: string;
   readonly tasks: number;
   readonly users: number;
+  /** Tells this load's records from those of others on the same depot. */
+  readonly tag?: string;
   /** Records of one user come to one partition in the order of their appends. */
   readonly ordered: boolean;
 }
@@ -38,7 +40,7 @@ export class Load {
   async #run(lane: number, mine: Event[]): Promise<void> {
     const depot = this.#manager.clusterDepot<Event>(this.#options.module, "*events");
     for (let i = 0; !this.#stop; i++) {
-      const event = { userId: `user-${i % this.#options.users}`, url: `lane-${lane}`, ts: i };
+      const event = { userId: `user-${i % this.#options.users}`, url: this.#lane(lane), ts: i };
       try {
         await depot.append(event);
         mine.push(event);
@@ -48,6 +50,10 @@ export class Load {
         this.unknown++;
       }
     }
+  }
+
+  #lane(lane: number): string {
+    return `${this.#options.tag ?? ""}lane-${lane}`;
   }
 
   async end(): Promise<void> {
@@ -81,11 +87,11 @@ export class Load {
     const stored = partitions.flat();
     await this.#checkCounts(stored);
     this.acknowledged.forEach((mine, lane) => {
-      const ofLane = stored.filter((event) => event.url === `lane-${lane}`);
+      const ofLane = stored.filter((event) => event.url === this.#lane(lane));
       const seen = new Set(ofLane.map((event) => event.ts));
       expect(seen.size).toBe(ofLane.length);
       expect(mine.filter((event) => !seen.has(event.ts))).toEqual([]);
-      if (this.#options.ordered) for (const partition of partitions) checkOrder(partition, `lane-${lane}`);
+      if (this.#options.ordered) for (const partition of partitions) checkOrder(partition, this.#lane(lane));
     });
   }
 
