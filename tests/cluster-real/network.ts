@@ -35,7 +35,7 @@ export class Network implements Disposable {
       run("ip", "link", "add", bridge, "type", "bridge");
       run("ip", "addr", "add", `${network.address}/24`, "dev", bridge);
       run("ip", "link", "set", bridge, "up");
-      machines.forEach((machine, i) => network.#attach(machine, `rv${id}${i + 1}`));
+      for (const [i, machine] of machines.entries()) network.#attach(machine, `rv${id}${i + 1}`);
     } catch (error) {
       network[Symbol.dispose]();
       throw error;
