@@ -13,7 +13,9 @@ import type {
   WorkerReport,
   WorkerTask,
 } from "../protocol/cluster-records.ts";
-import { workerIdOf } from "../protocol/cluster-records.ts";
+import { dataIdOf, workerIdOf } from "../protocol/cluster-records.ts";
+import type { GroupRecord } from "../replication/group-record.ts";
+import { firstRecords } from "./replica-sets.ts";
 
 export interface Versioned<T> {
   readonly value: T;
@@ -109,6 +111,15 @@ export class ClusterStore {
     return nodes.flatMap((node) => (node ? [fromNode<WorkerTask>(node.data)] : []));
   }
 
+  /** Of a replicated instance: who leads each of its task groups, who is in sync. */
+  async groups(instance: InstanceRecord): Promise<(GroupRecord | undefined)[]> {
+    if (instance.replicationFactor < 2) return [];
+    const dataId = dataIdOf(instance);
+    const numbers = Array.from({ length: instance.threads }, (_, group) => group);
+    const nodes = await Promise.all(numbers.map((group) => this.#metastore.get(tree.group(dataId, group))));
+    return nodes.map((node) => node && fromNode<GroupRecord>(node.data));
+  }
+
   /** Workers per supervisor over all modules. */
   async loads(): Promise<Map<string, number>> {
     const loads = new Map<string, number>();
@@ -123,6 +134,7 @@ export class ClusterStore {
   /** The record, its manifest and every assignment, as a whole. MODULE_EXISTS. */
   async createModule(record: ModuleRecord, manifest: unknown): Promise<void> {
     const instance = record.instances[0]!;
+    const { dataId, records } = firstRecords(instance);
     await this.#ensureParents(record);
     const ops: MetastoreOp[] = [
       { kind: "create", path: tree.module(record.name), data: toNode(record) },
@@ -135,6 +147,7 @@ export class ClusterStore {
           data: toNode(task),
         }),
       ),
+      ...records.map((group, i): MetastoreOp => ({ kind: "create", path: tree.group(dataId, i), data: toNode(group) })),
     ];
     try {
       await this.#metastore.multi(ops);
@@ -205,7 +218,12 @@ export class ClusterStore {
 
   /** The last step of a destroy. Repeatable. */
   async removeModule(record: ModuleRecord): Promise<void> {
-    for (const instance of record.instances) await this.forgetInstance(instance);
+    for (const instance of record.instances) {
+      await this.forgetInstance(instance);
+      if (instance.replicationFactor < 2) continue;
+      await this.#metastore.remove(tree.groups(dataIdOf(instance)));
+      await this.#metastore.remove(tree.members(dataIdOf(instance)));
+    }
     await this.#metastore.remove(tree.pauses(record.name));
     await this.#metastore.remove(tree.module(record.name));
   }
@@ -227,7 +245,14 @@ export class ClusterStore {
   }
 
   async #ensureParents(record: ModuleRecord): Promise<void> {
-    const parents = [tree.modules, "/manifests", "/workers", "/assignments"];
+    const instance = record.instances[0]!;
+    const parents = [
+      tree.modules,
+      ...(instance.replicationFactor < 2 ? [] : ["/groups", tree.groups(dataIdOf(instance))]),
+      "/manifests",
+      "/workers",
+      "/assignments",
+    ];
     for (const { supervisorId } of record.instances[0]!.placement) parents.push(tree.assignments(supervisorId));
     for (const path of new Set(parents)) {
       if (await this.#metastore.get(path)) continue;

@@ -19,14 +19,21 @@ export async function routesOf(store: ClusterStore, moduleName: string): Promise
     throw new RamaError("MODULE_NOT_RUNNING", `${moduleName} has no instance that serves`, { module: moduleName });
   }
   const groups: GroupAddress[] = Array.from({ length: instance.threads }, () => ({ host: "", port: 0 }));
+  const records = await store.groups(instance);
+  const reports = await store.workers(instance.id);
   let starts = 0;
-  for (const report of (await store.workers(instance.id)).values()) {
+  for (const report of reports.values()) {
     starts += report.starts;
     // One that is prepared listens already, and serves as soon as it has the stores: after the hand-over its clients wait there.
     if (report.state !== "running" && report.state !== "prepared") continue;
-    for (const [group, port] of Object.entries(report.groupPorts)) groups[Number(group)] = { host: report.host, port };
+    for (const [group, port] of Object.entries(report.groupPorts)) {
+      const record = records[Number(group)];
+      if (record !== undefined && record.leader !== report.workerIndex) continue;
+      groups[Number(group)] = { host: report.host, port };
+    }
   }
-  // A module record changes rarely and a worker's starts only grow, so that the sum orders tables of one instance; each update changes the record more than once.
+  for (const record of records) starts += record?.epoch ?? 0;
+  // A module record changes rarely and a worker's starts and a group's epochs only grow, so that the sum orders tables of one instance; each update changes the record more than once.
   return {
     moduleName,
     moduleInstanceId: instance.id,

@@ -124,6 +124,8 @@ export interface EngineReport {
   }[];
   readonly migrations?: readonly MigrationStatus[];
   readonly logBytes: number;
+  /** Of a replicated task group. */
+  readonly replica?: ReplicaReport;
   readonly failed: string | null;
 }
 
@@ -133,7 +135,29 @@ export interface ModuleStatusAnswer {
   readonly workers: readonly WorkerReport[];
   /** Of those workers that answered. */
   readonly engines: readonly { readonly workerId: string; readonly engines: readonly EngineReport[] }[];
+  /** Of a replicated module, by task group of the instance that serves: leader, epoch, in-sync set. */
+  readonly groups: readonly (GroupState | null)[];
   readonly log: readonly OperationLogEntry[];
+}
+
+/** Members are worker indexes. */
+export interface GroupState {
+  readonly epoch: number;
+  readonly leader: number | null;
+  readonly members: readonly number[];
+  readonly inSync: readonly number[];
+}
+
+/** What the replica of one engine tells (replication/replica-status.ts). */
+export interface ReplicaReport {
+  readonly group: number;
+  readonly member: number;
+  readonly role: "leader" | "recovering" | "follower";
+  readonly epoch: number;
+  readonly end: number;
+  readonly applied: number;
+  readonly stalled: boolean;
+  readonly followers: readonly { readonly member: number; readonly lag: number | null; readonly far: boolean }[];
 }
 
 export interface ClusterStatusAnswer {

@@ -5,7 +5,10 @@ import type { EngineStore } from "./engine-store.ts";
 import type { TaskGroup } from "./task-group.ts";
 
 export function statusOf(core: EngineCore, store: EngineStore, migrations: EngineStatus["migrations"]): EngineStatus {
-  const { groups, options, runtimes, failed } = core;
+  const { options, failed } = core;
+  // What a replica that follows has is told by the one that leads.
+  const groups = core.leads ? core.groups : [];
+  const runtimes = core.leads ? core.runtimes : [];
   const { definition } = options.module;
   const depots = groups.flatMap((group) =>
     group.tasks.flatMap((task) =>
@@ -18,14 +21,14 @@ export function statusOf(core: EngineCore, store: EngineStore, migrations: Engin
     ),
   );
   return {
-    groups: groups.map(({ id, replog }) => ({
+    groups: core.groups.map(({ id, replog }) => ({
       group: id,
       end: replog.end,
       durable: replog.durable,
       applied: replog.applied,
     })),
     depots,
-    pstates: definition.pstates.map(({ name }) => ({ name, entries: entriesOf(groups, name) })),
+    pstates: (core.leads ? definition.pstates : []).map(({ name }) => ({ name, entries: entriesOf(groups, name) })),
     topologies: runtimes.map((runtime) => runtime.status()),
     migrations,
     logBytes: store.log.bytes,

@@ -232,7 +232,7 @@ export class ReplicatedModule {
     return GroupReplica.open({
       env: world.env,
       onFailed: failed,
-      host: {
+      host: () => ({
         env: world.env,
         disk,
         kv,
@@ -253,7 +253,7 @@ export class ReplicatedModule {
         clusterRetriever: () => undefined,
         print: () => {},
         onBroken: failed,
-      },
+      }),
       replication: {
         transport,
         dataId,

@@ -102,10 +102,26 @@ function printModule(context: CommandContext, status: ModuleStatusAnswer): void 
       ]),
     );
   }
+  printGroups(context, status);
   printEngines(context, status);
   for (const worker of workers) if (worker.error) print.out(`worker ${worker.workerIndex}: ${worker.error}`);
   for (const entry of log.slice(-5))
     print.out(`${new Date(entry.atMs).toISOString()}  ${entry.operation}: ${entry.text}`);
+}
+
+/** Of a replicated module: what is not as it should be. */
+function printGroups({ print }: CommandContext, { groups, engines }: ModuleStatusAnswer): void {
+  const replicas = engines.flatMap((worker) => worker.engines.flatMap(({ replica }) => replica ?? []));
+  for (const [group, state] of groups.entries()) {
+    if (state === null) continue;
+    const missing = state.members.filter((member) => !state.inSync.includes(member));
+    const leader = replicas.find((replica) => replica.group === group && replica.member === state.leader);
+    if (state.leader === null) print.out(`task group ${group} has no leader`);
+    if (leader?.stalled === true) {
+      const gone = leader.followers.filter(({ lag }) => lag === null).map(({ member }) => member);
+      print.out(`task group ${group} stands still: too few replicas are in sync; workers away: ${gone.join(", ")}`);
+    } else if (missing.length > 0) print.out(`task group ${group}: out of sync are workers ${missing.join(", ")}`);
+  }
 }
 
 /** Depots, PStates and topologies, summed over all engines. */
@@ -191,6 +207,7 @@ export const taskGroupsStatus: Command = {
       const workerId = workerIdOf(id, placement.workerIndex);
       const worker = status.workers.find((w) => w.workerId === workerId);
       return placement.groups.map((group) => ({
+        ...replicaRow(status, group, placement.workerIndex),
         group,
         tasks: Array.from(
           { length: Math.ceil((instance.tasks - group) / instance.threads) },
@@ -205,6 +222,7 @@ export const taskGroupsStatus: Command = {
     });
     rows.sort((a, b) => a.group - b.group);
     if (parsed.json) print.json(rows);
+    else if (instance.replicationFactor > 1) printReplicas(context, rows);
     else {
       const cells = rows.map((r) => [
         r.group,
@@ -219,6 +237,61 @@ export const taskGroupsStatus: Command = {
     return 0;
   },
 };
+
+interface ReplicaRow {
+  readonly role?: string;
+  readonly epoch?: number;
+  readonly inSync?: boolean;
+  /** Entries that it lacks; null: it is not connected to its leader. */
+  readonly lag?: number | null;
+}
+
+/** What is known of one replica of a replicated task group. */
+function replicaRow({ groups, engines }: ModuleStatusAnswer, group: number, member: number): ReplicaRow {
+  const record = groups[group];
+  if (record === undefined || record === null) return {};
+  const replicas = engines.flatMap((worker) => worker.engines.flatMap(({ replica }) => replica ?? []));
+  const own = replicas.find((replica) => replica.group === group && replica.member === member);
+  const leader = replicas.find((replica) => replica.group === group && replica.member === record.leader);
+  const followed = leader?.followers.find((follower) => follower.member === member);
+  const role = own === undefined ? "down" : leader === own && own.stalled ? "stalled leader" : own.role;
+  const isLeader = record.leader === member;
+  return {
+    role: followed?.far === true ? "too far behind" : role,
+    epoch: record.epoch,
+    inSync: record.inSync.includes(member),
+    lag: isLeader ? 0 : (followed?.lag ?? null),
+  };
+}
+
+function printReplicas(
+  { print }: CommandContext,
+  rows: readonly (ReplicaRow & {
+    readonly group: number;
+    readonly tasks: readonly number[];
+    readonly worker: number;
+    readonly state: string;
+    readonly host: string;
+    readonly port: number;
+    readonly supervisor: string;
+  })[],
+): void {
+  print.table(
+    ["group", "tasks", "worker", "role", "epoch", "in sync", "lag", "state", "address", "supervisor"],
+    rows.map((r) => [
+      r.group,
+      r.tasks.join(","),
+      r.worker,
+      r.role ?? "",
+      r.epoch ?? "",
+      r.inSync === true ? "yes" : "no",
+      r.lag ?? "-",
+      r.state,
+      `${r.host}:${r.port}`,
+      r.supervisor,
+    ]),
+  );
+}
 
 const pausing = (name: "pauseTopology" | "resumeTopology", paused: boolean, summary: string): Command => ({
   name,

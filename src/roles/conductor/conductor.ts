@@ -16,6 +16,7 @@ import {
   DESTROY,
   LAUNCH,
   type LaunchRequest,
+  type GroupState,
   MODULE_STATUS,
   type ModuleStatusAnswer,
   PUT_BUNDLE,
@@ -249,8 +250,16 @@ async function moduleStatus(platform: Platform, store: ClusterStore, name: strin
     objects: objects ?? null,
     workers,
     engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
+    groups: await groupStates(store, module),
     log: (await store.operations(name)).slice(-50),
   };
+}
+
+/** Of the instance that serves. */
+async function groupStates(store: ClusterStore, module: ModuleRecord): Promise<(GroupState | null)[]> {
+  const instance = module.instances.find(({ id }) => id === module.readTarget);
+  if (instance === undefined) return [];
+  return (await store.groups(instance)).map((record) => record ?? null);
 }
 
 async function migrationsOf(platform: Platform, store: ClusterStore, module: ModuleRecord): Promise<MigrationStatus[]> {

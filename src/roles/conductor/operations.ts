@@ -152,12 +152,6 @@ export class Operations {
       workers: loads.get(s.id) ?? 0,
     }));
     const placement = assign(request, supervisors);
-    if (request.replicationFactor > 1) {
-      // Each replica would take writes of its own.
-      throw new RamaError("BAD_PARALLELISM", "replication is not there yet: replicationFactor must be 1", {
-        replicationFactor: request.replicationFactor,
-      });
-    }
     const id = uuidOf(env.randomBytes(16));
     const nowMs = env.now();
     return {

@@ -200,8 +200,12 @@ export class WorkerPool {
   }
 
   #assignment(task: WorkerTask, bundlePath: string, config: Config, files: WorkerFiles): WorkerAssignment {
-    const engineThreads = Math.min(task.groups.length, config.get<number | undefined>("worker.task.threads") ?? 1);
     const { instance } = task;
+    const isReplicated = instance.replicationFactor > 1;
+    // A replica leads or follows on its own, with a store of its own.
+    const engineThreads = isReplicated
+      ? task.groups.length
+      : Math.min(task.groups.length, config.get<number | undefined>("worker.task.threads") ?? 1);
     const [helloPort, ...enginePorts] = this.#ports.take(task.workerId, 1 + engineThreads);
     return {
       workerId: task.workerId,
@@ -215,6 +219,7 @@ export class WorkerPool {
       workers: instance.workers,
       workerIndex: task.workerIndex,
       groups: task.groups,
+      ...(isReplicated ? { replication: { dataId: dataIdOf(instance), factor: instance.replicationFactor } } : {}),
       dataDir: this.#dataDir(task),
       workerDir: files.dir,
       host: this.#options.host,

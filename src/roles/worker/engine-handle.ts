@@ -4,7 +4,7 @@ import { RamaError } from "../../base/errors.ts";
 import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
 import { failureOf } from "../../protocol/failure.ts";
 import type { EngineStatus } from "../../task/engine-api.ts";
-import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
+import type { FromEngine, OpenEngine, ToEngine, ProposeInSync } from "./thread-messages.ts";
 
 export interface ThreadPort {
   post(message: ToEngine): void;
@@ -40,6 +40,8 @@ export class EngineHandle {
   ready: Ready | undefined;
   /** Called when the thread ends without having been asked to. */
   onFailed: (error: RamaError) => void = () => {};
+  /** A leading replica in the thread wants another in-sync set. */
+  onPropose: (proposal: ProposeInSync) => void = () => {};
   readonly #env: Env;
   readonly #thread: ThreadPort;
   readonly #requests = new Map<number, (answer: unknown) => void>();
@@ -137,6 +139,9 @@ export class EngineHandle {
         return;
       case "deadLetters":
         this.#answered(message.request, message.answer);
+        return;
+      case "propose":
+        this.onPropose(message);
         return;
       case "closed":
         this.#ended = true;

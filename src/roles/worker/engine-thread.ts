@@ -6,7 +6,7 @@ import { configOf } from "../../config/rama-yaml.ts";
 import type { Platform } from "../../net/platform.ts";
 import type { ClassRegistry } from "../../base/values.ts";
 import type { DeadLettersCall } from "../../protocol/control.ts";
-import { failureText } from "../../protocol/failure.ts";
+import { failureOf, failureText } from "../../protocol/failure.ts";
 import type { ModulePauses, OptionSetting, TopologyPause } from "../../protocol/cluster-records.ts";
 import { type GroupAddress, objectTable } from "../../protocol/routes.ts";
 import { parseMinimumFree, SpaceGuard } from "../../storage/space-guard.ts";
@@ -19,6 +19,8 @@ import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 import { HeldListener } from "./held-listener.ts";
 import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModule } from "./module-loader.ts";
 import type { RehearsalOptions } from "./rehearsal.ts";
+import { GroupReplica, type GroupReplicaOptions } from "./group-replica.ts";
+import { type GroupRecord, type Member, minInSyncOf } from "../../replication/group-record.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
 export interface EngineThreadOptions {
@@ -33,6 +35,8 @@ export interface EngineThreadOptions {
   readonly load?: (options: LoadOptions) => Promise<LoadedModule>;
 }
 
+type Proposed = Extract<ToEngine, { kind: "proposed" }>;
+
 const spaceEveryMs = 500;
 /** A store that another process holds is tried again so often, and for so long: somewhat longer than a worker may take to stop. */
 const storeTryMs = 5;
@@ -41,7 +45,13 @@ const storeFreeMs = 15_000;
 export class EngineThread {
   readonly #options: EngineThreadOptions;
   readonly #env: Env;
-  #host: EngineHost | undefined;
+  #single: EngineHost | undefined;
+  /** Instead, where the group has other replicas. */
+  #replica: GroupReplica | undefined;
+  /** What the main thread has not answered yet. */
+  readonly #proposals = new Map<number, (message: Proposed) => void>();
+  #lastProposal = 0;
+  #paused: string[] = [];
   #access: ClusterAccess | undefined;
   /** Prepared for a hand-over. */
   #globals: TaskGlobals | undefined;
@@ -67,12 +77,21 @@ export class EngineThread {
         this.#go();
         return;
       case "groups":
-        this.#groups = message.groups;
+        this.#setGroups(message.groups);
+        return;
+      case "view":
+        this.#replica?.view({ record: message.record, live: new Map(message.live) });
+        return;
+      case "proposed":
+        this.#proposals.get(message.request)?.(message);
+        this.#proposals.delete(message.request);
         return;
       case "options":
         this.#setOptions(message.settings);
         return;
       case "pause":
+        this.#paused = this.#paused.filter((name) => name !== message.topology);
+        if (message.paused) this.#paused.push(message.topology);
         if (message.paused) this.#host?.engine.pauseTopology(message.topology);
         else this.#host?.engine.resumeTopology(message.topology);
         return;
@@ -85,6 +104,22 @@ export class EngineThread {
       case "close":
         this.#env.spawn("engine close", () => this.#close());
     }
+  }
+
+  /** The engine of now. */
+  get #host(): EngineHost | undefined {
+    return this.#replica?.host ?? this.#single;
+  }
+
+  #setGroups(groups: readonly GroupAddress[]): void {
+    const before = this.#groups;
+    this.#groups = groups;
+    const moved = before.some(({ host, port }, group) => {
+      const now = groups[group];
+      return port !== 0 && (now?.host !== host || now.port !== port);
+    });
+    // Events that were on their way to a former leader are lost.
+    if (moved && this.#replica !== undefined) this.#replica.host.engine.peerLost();
   }
 
   async #status(request: number): Promise<void> {
@@ -170,21 +205,22 @@ export class EngineThread {
         config.get<number>("limit.answer.bytes"),
         config.get<number>("limit.frame.bytes") - 64,
       );
-      this.#host = await this.#whenFree({
+      const host = (): EngineHostOptions => ({
         ...this.#options.platform,
         address,
-        held: this.#held,
+        held: this.#replica === undefined ? this.#held : undefined,
         dir: open.dir,
         ...shared,
-        ...(this.#globals === undefined ? {} : { globals: this.#globals }),
+        // A replica that is opened anew makes its own.
+        ...(this.#globals === undefined || assignment.replication !== undefined ? {} : { globals: this.#globals }),
         classes,
         functionNamed,
         client: access.core,
         groups: open.groups,
-        options: this.#dynamic,
+        options: this.#dynamic!,
         stuckNote: open.stuckNote,
         quarantined: topologies(open.pauses, (pause) => pause.stuck),
-        paused: topologies(open.pauses, (pause) => !pause.stuck),
+        paused: this.#paused,
         release: open.release,
         recordBytesMax: config.get("limit.record.bytes"),
         answerBytesMax,
@@ -193,14 +229,47 @@ export class EngineThread {
         onBroken: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
         ...(assignment.deletedObjects === undefined ? {} : { deletedObjects: assignment.deletedObjects }),
       });
+      this.#paused = topologies(open.pauses, (pause) => !pause.stuck);
+      if (assignment.replication === undefined) this.#single = await this.#whenFree(() => EngineHost.open(host()));
+      else this.#replica = await this.#whenFree(() => GroupReplica.open(this.#replicaOptions(open, host)));
       this.#guardSpace(open.dir, config.get("disk.min.free"));
-      const { recovered } = this.#host.engine;
-      this.#options.send({ kind: "ready", port: this.#host.address.port, recovered });
+      const { address: taken, engine } = this.#host!;
+      this.#options.send({ kind: "ready", port: taken.port, recovered: engine.recovered });
     } catch (error) {
       this.#env.log.error("engine did not open", { error });
       await this.#held?.close();
       this.#options.send({ kind: "failed", failure: failureText(error) });
     }
+  }
+
+  #replicaOptions({ assignment, life }: OpenEngine, host: () => EngineHostOptions): GroupReplicaOptions {
+    const { dataId, factor } = assignment.replication!;
+    const options = this.#dynamic!;
+    return {
+      env: this.#env,
+      host,
+      replication: {
+        transport: this.#options.platform.transport,
+        dataId,
+        self: assignment.workerIndex,
+        life,
+        control: { propose: (epoch, inSync) => this.#propose(epoch, inSync) },
+        minInSync: () => minInSyncOf(options.get("replication.min.isr"), factor),
+        maxLagMs: () => options.get("replication.max.time.lag.millis") as number,
+      },
+      onFailed: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
+    };
+  }
+
+  #propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
+    return new Promise((resolve, reject) => {
+      const request = ++this.#lastProposal;
+      this.#proposals.set(request, ({ record, failure }) => {
+        if (record !== undefined) resolve(record);
+        else reject(failureOf(failure ?? ""));
+      });
+      this.#options.send({ kind: "propose", request, epoch, inSync });
+    });
   }
 
   readonly #loadBundle = (options: LoadOptions): Promise<LoadedModule> => {
@@ -215,11 +284,11 @@ export class EngineThread {
   };
 
   /** A worker that ends holds its stores a moment longer: the lock goes when the last byte is written. */
-  async #whenFree(options: EngineHostOptions): Promise<EngineHost> {
+  async #whenFree<T>(open: () => Promise<T>): Promise<T> {
     const deadlineMs = this.#env.monotonicMs() + storeFreeMs;
     for (;;) {
       try {
-        return await EngineHost.open(options);
+        return await open();
       } catch (error) {
         const isLocked = error instanceof RamaError && error.code === "STORE_LOCKED";
         if (!isLocked || this.#closing || this.#env.monotonicMs() >= deadlineMs) throw error;
@@ -256,7 +325,7 @@ export class EngineThread {
     this.#closing = true;
     this.#spaceTimer?.cancel();
     try {
-      await this.#host?.close();
+      await (this.#replica ?? this.#single)?.close();
       await this.#globals?.close();
       if (this.#host === undefined) await this.#held?.close();
       await this.#access?.close();

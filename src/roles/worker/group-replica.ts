@@ -10,7 +10,8 @@ import { EngineHost, type EngineHostOptions } from "./engine-host.ts";
 
 export interface GroupReplicaOptions {
   readonly env: Env;
-  readonly host: Omit<EngineHostOptions, "replication">;
+  /** Asked for each time that the engine is opened. */
+  readonly host: () => Omit<EngineHostOptions, "replication">;
   readonly replication: Omit<EngineReplication, "onDeposed">;
   /** It cannot be opened anew: the process should end. */
   readonly onFailed: (error: unknown) => void;
@@ -42,7 +43,7 @@ export class GroupReplica {
 
   static async open(options: GroupReplicaOptions): Promise<GroupReplica> {
     let replica: GroupReplica | undefined;
-    const host = await openHost(options, options.host.address, () => replica?.onDeposed());
+    const host = await openHost(options, options.host().address, () => replica?.onDeposed());
     replica = new GroupReplica(options, host);
     return replica;
   }
@@ -98,5 +99,5 @@ export class GroupReplica {
 }
 
 function openHost(options: GroupReplicaOptions, address: Address, onDeposed: () => void): Promise<EngineHost> {
-  return EngineHost.open({ ...options.host, address, replication: { ...options.replication, onDeposed } });
+  return EngineHost.open({ ...options.host(), address, replication: { ...options.replication, onDeposed } });
 }

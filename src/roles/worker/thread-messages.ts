@@ -3,6 +3,8 @@ import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.
 import type { EngineStatus } from "../../task/engine-api.ts";
 import type { GroupAddress, ObjectTable } from "../../protocol/routes.ts";
 import type { ModulePauses, OptionSetting } from "../../protocol/cluster-records.ts";
+import type { GroupRecord, Member } from "../../replication/group-record.ts";
+import type { LiveReplica } from "../../replication/replica-contract.ts";
 import type { WorkerAssignment } from "./assignment.ts";
 
 export interface OpenEngine {
@@ -17,6 +19,8 @@ export interface OpenEngine {
   readonly stuckNote: SharedArrayBuffer;
   /** Topologies that stay paused. */
   readonly pauses: ModulePauses;
+  /** Of this process. */
+  readonly life: string;
 }
 
 export type ToEngine =
@@ -29,7 +33,21 @@ export type ToEngine =
   | { readonly kind: "pause"; readonly topology: string; readonly paused: boolean }
   | { readonly kind: "status"; readonly request: number }
   | { readonly kind: "deadLetters"; readonly request: number; readonly call: DeadLettersCall }
+  /** A replica: what the metastore says of its group. */
+  | {
+      readonly kind: "view";
+      readonly record: GroupRecord;
+      readonly live: readonly (readonly [Member, LiveReplica])[];
+    }
+  | { readonly kind: "proposed"; readonly request: number; readonly record?: GroupRecord; readonly failure?: string }
   | { readonly kind: "close" };
+
+export interface ProposeInSync {
+  readonly kind: "propose";
+  readonly request: number;
+  readonly epoch: number;
+  readonly inSync: readonly Member[];
+}
 
 export type FromEngine =
   /** The module is loaded; the engine is not open yet, and what it recovers may run user code. */
@@ -50,4 +68,6 @@ export type FromEngine =
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
   | { readonly kind: "deadLetters"; readonly request: number; readonly answer: DeadLettersAnswer }
+  /** A leading replica wants another in-sync set. */
+  | ProposeInSync
   | { readonly kind: "closed" };

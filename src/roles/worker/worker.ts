@@ -25,6 +25,7 @@ import { WorkerFiles } from "../supervisor/worker-files.ts";
 import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
 import { routeServers } from "./cluster-access.ts";
 import { EngineHandle, type StartThread } from "./engine-handle.ts";
+import { ReplicaSeats } from "./replica-seats.ts";
 import { StuckRecords } from "./stuck-records.ts";
 import { StuckWatch } from "./stuck-watch.ts";
 
@@ -65,6 +66,12 @@ export class Worker {
   readonly #engines: EngineHandle[] = [];
   /** By task group of the whole module; port 0: not known. */
   #groups: GroupAddress[] = [];
+  /** Of this worker's own engines, by task group. */
+  readonly #ports: number[] = [];
+  readonly #engineOf = new Map<number, EngineHandle>();
+  readonly #life: string;
+  #seats: ReplicaSeats | undefined;
+  #settings: readonly OptionSetting[];
   #routesVersion = 1;
   #listener: Listener | undefined;
   #heartbeat: Timer | undefined;
@@ -80,6 +87,8 @@ export class Worker {
     this.#config = configOf(assignment.config, "the worker's settings");
     this.#files = new WorkerFiles(platform.disk, assignment.workerDir);
     this.#stuck = new StuckRecords(platform.disk, assignment.workerDir);
+    this.#settings = assignment.options;
+    this.#life = `${options.pid}-${Math.floor(platform.env.random() * 2 ** 32).toString(16)}`;
     this.#pauses = new Map(Object.entries(assignment.pauses ?? {}));
     this.#groups = Array.from({ length: assignment.threads }, () => ({ host: "", port: 0 }));
   }
@@ -123,11 +132,13 @@ export class Worker {
         ],
       ]),
     );
+    if (assignment.replication !== undefined) await this.#takeSeats();
     const recovered = this.#recovered();
     env.log.info("worker serves", { worker: assignment.workerId, module: assignment.moduleName, ...recovered });
     const { pid } = this.#options;
     this.#files.writeStatus({ pid, helloPort: this.#listener.port, groupPorts: this.#groupPorts(), recovered });
-    if (assignment.workers > 1) env.spawn("routes to other workers", () => this.#followPeers());
+    if (assignment.workers > 1 && assignment.replication === undefined)
+      env.spawn("routes to other workers", () => this.#followPeers());
   }
 
   /** No new work, acks out, flush, close. Idempotent. */
@@ -139,6 +150,8 @@ export class Worker {
   async #closeNow(): Promise<void> {
     this.#stuckWatch?.stop();
     await Promise.all(this.#engines.map((engine) => engine.close()));
+    // Only now others may lead: what this worker acknowledged is theirs by now.
+    await this.#seats?.close();
     await this.#listener?.close();
     this.#heartbeat?.cancel();
   }
@@ -158,7 +171,7 @@ export class Worker {
 
   #groupPorts(): Record<string, number> {
     const { groups } = this.#options.assignment;
-    return Object.fromEntries(groups.map((group) => [group, this.#groups[group]!.port]));
+    return Object.fromEntries(groups.map((group) => [group, this.#ports[group] ?? 0]));
   }
 
   /** What the first start decided; a worker with stores keeps its division for ever. */
@@ -186,16 +199,41 @@ export class Worker {
       port: assignment.enginePorts[index] ?? 0,
       stuckNote: new SharedArrayBuffer(stuckNoteBytes),
       pauses: Object.fromEntries(this.#pauses),
+      life: this.#life,
     });
     this.#engines.push(engine);
     const place = (port: number): void => {
-      for (const group of groups) this.#groups[group] = { host: assignment.host, port };
+      for (const group of groups) {
+        this.#ports[group] = port;
+        this.#engineOf.set(group, engine);
+        if (assignment.replication === undefined) this.#groups[group] = { host: assignment.host, port };
+      }
     };
     await engine.prepared;
     place(engine.loaded?.port ?? 0);
     const { port } = await engine.opened;
     engine.onFailed = (error) => this.#options.abort(`engine thread ${index}: ${error.message}`);
     place(port);
+  }
+
+  async #takeSeats(): Promise<void> {
+    const { platform, assignment } = this.#options;
+    this.#seats = await ReplicaSeats.open(
+      {
+        platform,
+        config: this.#config,
+        assignment,
+        life: this.#life,
+        engines: this.#engineOf,
+        settings: () => this.#settings,
+        onLeaders: (leaders) => {
+          this.#groups = [...leaders];
+          this.#routesVersion++;
+          this.#tellGroups();
+        },
+      },
+      this.#groupPorts(),
+    );
   }
 
   #tellGroups(): void {
@@ -234,6 +272,7 @@ export class Worker {
 
   #setOptions(settings: readonly OptionSetting[]): Record<string, never> {
     if (!Array.isArray(settings)) throw new RamaError("BAD_FRAME", "options must be a list");
+    this.#settings = settings;
     for (const engine of this.#engines) engine.post({ kind: "options", settings });
     return {};
   }

@@ -1,0 +1,88 @@
+// The worker's main thread between its replicas, which are engine threads, and the metastore: hands views of the groups' records down and proposals of in-sync sets up.
+import type { Env } from "../../base/env.ts";
+import { RamaError } from "../../base/errors.ts";
+import type { Config } from "../../config/rama-yaml.ts";
+import type { Metastore } from "../../metastore/metastore.ts";
+import type { Platform } from "../../net/platform.ts";
+import { failureText } from "../../protocol/failure.ts";
+import type { OptionSetting } from "../../protocol/cluster-records.ts";
+import type { GroupAddress } from "../../protocol/routes.ts";
+import { minInSyncOf } from "../../replication/group-record.ts";
+import { openClusterMetastore } from "../cluster-settings.ts";
+import type { WorkerAssignment } from "./assignment.ts";
+import type { EngineHandle } from "./engine-handle.ts";
+import { WorkerReplicas } from "./worker-replicas.ts";
+
+export interface ReplicaSeatsOptions {
+  readonly platform: Platform;
+  readonly config: Config;
+  readonly assignment: WorkerAssignment;
+  /** Another one for each process. */
+  readonly life: string;
+  /** By task group. */
+  readonly engines: ReadonlyMap<number, EngineHandle>;
+  readonly settings: () => readonly OptionSetting[];
+  readonly onLeaders: (leaders: readonly GroupAddress[]) => void;
+}
+
+export class ReplicaSeats {
+  readonly #env: Env;
+  readonly #metastore: Metastore;
+  readonly #replicas: WorkerReplicas;
+
+  private constructor(env: Env, metastore: Metastore, replicas: WorkerReplicas) {
+    this.#env = env;
+    this.#metastore = metastore;
+    this.#replicas = replicas;
+  }
+
+  /** Resolves when the other workers can see this one. METASTORE_UNAVAILABLE. */
+  static async open(options: ReplicaSeatsOptions, groupPorts: Readonly<Record<string, number>>): Promise<ReplicaSeats> {
+    const { platform, config, assignment, life, engines, settings, onLeaders } = options;
+    const { dataId, factor } = assignment.replication!;
+    const metastore = await openClusterMetastore(platform, config);
+    const setting = () => settings().find(({ name, scope }) => name === "replication.min.isr" && scope === "module");
+    const replicas = new WorkerReplicas({
+      env: platform.env,
+      metastore,
+      dataId,
+      member: assignment.workerIndex,
+      life,
+      host: assignment.host,
+      memberCount: assignment.workers * factor,
+      groupCount: assignment.threads,
+      groups: assignment.groups,
+      minInSync: () => minInSyncOf(setting()?.value, factor),
+      onView: (group, { record, live }) => engines.get(group)?.post({ kind: "view", record, live: [...live] }),
+      onLeaders,
+    });
+    const seats = new ReplicaSeats(platform.env, metastore, replicas);
+    for (const [group, engine] of engines) seats.#serve(group, engine);
+    try {
+      await replicas.start(groupPorts);
+    } catch (error) {
+      await seats.close();
+      throw error;
+    }
+    return seats;
+  }
+
+  #serve(group: number, engine: EngineHandle): void {
+    engine.onPropose = ({ request, epoch, inSync }) => {
+      this.#env.spawn(`in-sync set of group ${group}`, async () => {
+        try {
+          const record = await this.#replicas.propose(group, epoch, inSync);
+          engine.post({ kind: "proposed", request, record });
+        } catch (error) {
+          if (!(error instanceof RamaError)) throw error;
+          engine.post({ kind: "proposed", request, failure: failureText(error) });
+        }
+      });
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#replicas.stop();
+    await this.#metastore.close();
+  }
+}
