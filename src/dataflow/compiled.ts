@@ -92,12 +92,16 @@ export interface StageContext extends OpContext {
   overtime(): boolean;
   /** eachAsync: when the promise resolves go on at `stage` with `[...vars, value]`; a rejection fails the record. */
   awaitPromise(stage: number, vars: unknown[], promise: Promise<unknown>): void;
-  /** localSelect with allowYield: rows of the select come one by one at `stage` as `[...vars, row]`, over a stable snapshot, in a later event. */
+  /**
+   * localSelect with allowYield: rows of the select come one by one at `stage` as `[...vars, row]`, over a stable snapshot, in a later event. `pageSize`: 0 as the
+   * option says, -1 (default) evaluates the select as a whole.
+   */
   selectYielding(
     stage: number,
     vars: unknown[],
     pstate: number,
     select: (root: PathRoot, session: ReadSession) => unknown[],
+    pageSize?: number,
   ): void;
   /** Goes on at `stage` with `[...vars, result]`. `query` is the topology's index. */
   invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void;

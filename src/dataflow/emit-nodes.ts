@@ -4,11 +4,13 @@ import { isOp, type Op } from "../paths/arg.ts";
 import {
   type CompileOptions,
   cardinality,
+  compilePagedSelect,
   compileSelect,
   compileSelectOne,
   compileTransform,
   mayMiss,
 } from "../paths/compile.ts";
+import { pageSizeOf } from "../paths/paging.ts";
 import type { SchemaHint } from "../paths/spec.ts";
 import { emitBatchNode } from "./batch/emit.ts";
 import { isBatchOp } from "./batch/flow.ts";
@@ -358,11 +360,15 @@ function boundary(e: Emitter, op: FlowOp, spot: Spot) {
     }
     case "selectYielding": {
       const options = { schema: op.schema as SchemaHint };
-      const compiled = e.constants.name(compileSelect(op.path.steps, options));
+      const { steps } = op.path;
+      const compiled = e.constants.name(compilePagedSelect(steps, options));
       const given = e.name();
       code.line(`const ${given} = [${e.values(op.path.args, spot).join(", ")}];`);
       const select = `(root, session) => ${compiled}(root.get(), ${given}, session)`;
-      return code.line(`x.selectYielding(${op.resume.stage}, ${e.vars(op.resume)}, ${op.pstate}, ${select});`);
+      const pageSize = pageSizeOf(steps) ?? -1;
+      return code.line(
+        `x.selectYielding(${op.resume.stage}, ${e.vars(op.resume)}, ${op.pstate}, ${select}, ${pageSize});`,
+      );
     }
     default:
       throw new Error(`${op.kind} is no boundary`);

@@ -17,7 +17,11 @@ export function select(g: Generator, steps: Steps, value: string, collected: str
     throw new RamaError("BAD_PATH", `${first.nav} ends transforms; it cannot stand where a path reads`);
   if (virtual.has(first.nav)) throw new RamaError("BAD_PATH", `${first.nav} navigates in transforms only`);
   const looped = loops[first.nav];
-  if (looped !== undefined) return loop(g, looped(value), (each) => go(each, collected));
+  if (looped !== undefined) {
+    const source = g.pages ? `R.paged(session, ${value}, ${JSON.stringify(first.nav)})` : looped(value);
+    g.pages = false;
+    return loop(g, source, (each) => go(each, collected));
+  }
   if (first.nav === "stop") return;
   const viewed = viewSource(g, first, value);
   if (viewed !== undefined) return go(declare(g, viewed), collected);

@@ -7,6 +7,7 @@ import { block, select, withCollected } from "./compile-select.ts";
 import { transformInto } from "./compile-transform.ts";
 import { Generator, type WriteRuntime } from "./generator.ts";
 import type { ReadSession } from "./indexed.ts";
+import { pageSizeOf } from "./paging.ts";
 import type { SchemaHint, StepName, Steps } from "./spec.ts";
 
 export type CompiledSelect = (root: unknown, args: readonly unknown[], session?: ReadSession) => unknown[];
@@ -52,6 +53,19 @@ export function compileSelect(steps: Steps, options: CompileOptions = {}): Compi
     selectAll(g, steps, options, (value) => `list.push(${value});`);
     g.line("return list;");
     return g.build("select", "root, a");
+  });
+}
+
+/** The same; where the path allows it (`pageSizeOf`) only the page that the session asks for. */
+export function compilePagedSelect(steps: Steps, options: CompileOptions = {}): CompiledSelect {
+  if (pageSizeOf(steps) === undefined) return compileSelect(steps, options);
+  return cached(steps, "paged", options, () => {
+    const g = new Generator(steps);
+    g.pages = true;
+    g.line("const list = [];");
+    selectAll(g, steps, options, (value) => `list.push(${value});`);
+    g.line("return list;");
+    return g.build("select", "root, a, session");
   });
 }
 

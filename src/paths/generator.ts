@@ -5,6 +5,7 @@ import { type ArgNode, isOp, type Op } from "./arg.ts";
 import { IndexedMap, isIndexed } from "./indexed.ts";
 import { isNavigator, type Navigator, VOID } from "./navigator.ts";
 import * as read from "./read.ts";
+import { paged } from "./paging.ts";
 import { collectArgs, type Steps, slotOf } from "./spec.ts";
 import * as write from "./write.ts";
 import { compareValues, valuesEqual } from "../base/compare.ts";
@@ -12,6 +13,7 @@ import { compareValues, valuesEqual } from "../base/compare.ts";
 /** What generated code reaches beside constants. */
 const support = {
   ...read,
+  paged,
   equal: valuesEqual,
   compare: compareValues,
   some: (value: unknown): unknown => (value === undefined ? null : value),
@@ -53,6 +55,8 @@ export class Generator {
   #names = 0;
   /** The variable that says whether the condition being generated is met already. */
   condition: string | undefined;
+  /** The next loop over a collection goes by pages. */
+  pages = false;
 
   constructor(steps: Steps) {
     this.#symbolic = collectArgs(steps);

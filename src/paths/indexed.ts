@@ -12,7 +12,43 @@
 // sending one is STRUCTURE_NOT_A_VALUE. Writing a plain Map, Set or array where the schema says subindexed converts it.
 // Order is that of the key encoding (`base/key-encoding.ts`).
 
+/** Asks the first range of a path (compile.ts `compilePagedSelect`) for one page at a time. */
+export class Paging {
+  readonly #size: number;
+  /** Key of the last element of the pages before. */
+  #after: { readonly key: unknown } | undefined = undefined;
+  #next: { readonly key: unknown } | undefined = undefined;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** An evaluation begins. */
+  begin(): void {
+    this.#next = undefined;
+  }
+
+  /** There may be more behind what the last evaluation has seen. */
+  get hasMore(): boolean {
+    return this.#next !== undefined;
+  }
+
+  /** The next evaluation goes on where the last one stopped. */
+  turn(): void {
+    this.#after = this.#next;
+  }
+
+  page<T>(range: (range: IndexRange) => T[], keyOf: (element: T) => unknown): T[] {
+    const after = this.#after;
+    const from = after === undefined ? {} : { from: after.key, hasFrom: true, fromExclusive: true };
+    const found = range({ ...from, limit: this.#size });
+    if (found.length >= this.#size) this.#next = { key: keyOf(found.at(-1)!) };
+    return found;
+  }
+}
+
 export class ReadSession {
+  paging: Paging | undefined = undefined;
   readonly #loads: (() => Promise<void>)[] = [];
 
   get missed(): boolean {

@@ -61,11 +61,20 @@ export interface PStatePartition {
   clear(transaction: PStateTransaction): void;
 }
 
+/** A partition as it was at one moment: what was applied then. */
+export interface PStateSnapshot {
+  external(session: ReadSession): PathRoot;
+  /** To be called before the Kv is closed. Idempotent. */
+  close(): Promise<void>;
+}
+
 /** All PState partitions of one task group, over the store's Kv. */
 export interface PStateGroup {
   partition(objectId: number, taskId: number): PStatePartition;
   /** One per topology of the group: its writes roll back and seal together. */
   transaction(): PStateTransaction;
+  /** Of a partition of this group, now. */
+  snapshot(partition: PStatePartition): PStateSnapshot;
   /** The partitions whose values migrate, or did before. */
   migrations(): PartitionMigration[];
   /** Replays a sealed entry of another process or of the log: visible at once. */

@@ -10,7 +10,7 @@ import type { Kv, KvOp } from "../storage/kv.ts";
 import { droppedKey, droppedRange, HEADER_BYTES, ownKey, PLACE_STATISTICS, pathHeader } from "./layout.ts";
 import type { Node, NodeCache } from "./node-cache.ts";
 import type { Partition } from "./partition.ts";
-import { concatBytes, prefixSuccessor } from "../base/bytes.ts";
+import { concatBytes, latin1Of, prefixSuccessor } from "../base/bytes.ts";
 
 /** Nodes that the end of a flush looks at for eviction: some milliseconds; the rest goes as others come in. */
 const looksMax = 20_000;
@@ -40,6 +40,8 @@ export class FlushQueue {
   /** Records whose keys are gone. */
   #doneRecords: Uint8Array[] = [];
   #touched = new Set<Partition>();
+  /** Collected, and not known to be in the Kv. */
+  readonly #inFlight = new Set<readonly Node[]>();
 
   constructor(cache: NodeCache) {
     this.#cache = cache;
@@ -100,16 +102,34 @@ export class FlushQueue {
       });
     }
     this.#touched.clear();
+    this.#inFlight.add(nodes);
     return {
       ops,
-      done: () => this.#done(nodes, dropped),
+      done: () => {
+        this.#inFlight.delete(nodes);
+        this.#done(nodes, dropped);
+      },
       failed: () => {
+        this.#inFlight.delete(nodes);
         this.#bytes += bytes;
         this.#failed(nodes);
         this.#dropped = [...dropped, ...this.#dropped];
         this.#doneRecords.push(...records);
       },
     };
+  }
+
+  /** What the Kv does not hold of the partition, or may not: newest applied values by key; undefined: deleted. */
+  unflushed(partition: Partition): Map<string, Uint8Array | undefined> {
+    const found = new Map<string, Uint8Array | undefined>();
+    const add = (node: Node): void => {
+      if (node.structure.partition !== partition || node.gone) return;
+      const key = latin1Of(node.structure.storedKeyOf(node), 0);
+      found.set(key, node.end < node.start ? undefined : node.bytes!.slice(node.start, node.end));
+    };
+    for (const nodes of this.#inFlight) for (const node of nodes) add(node);
+    for (const node of this.#nodes) add(node);
+    return found;
   }
 
   #done(nodes: readonly Node[], dropped: readonly DroppedPath[]): void {

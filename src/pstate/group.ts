@@ -4,13 +4,14 @@ import { RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
-import type { OpenPStateGroup, PStateGroup, PStateSpec } from "./contract.ts";
+import type { OpenPStateGroup, PStateGroup, PStatePartition, PStateSnapshot, PStateSpec } from "./contract.ts";
 import { visitEntry } from "./entry.ts";
 import { FlushQueue } from "./flush.ts";
 import { partitionRange } from "./layout.ts";
 import { PartitionMigration } from "./migration-run.ts";
 import { type Node, NodeCache, UNKNOWN } from "./node-cache.ts";
 import { Partition } from "./partition.ts";
+import { snapshotOf } from "./snapshot.ts";
 import { Transaction } from "./transaction.ts";
 import { Validator } from "./validate.ts";
 import { rootTypeOf } from "./value-type.ts";
@@ -61,6 +62,11 @@ class Group implements PStateGroup {
         .filter(({ migrations }) => migrations.all.length > 0 || migrations.record.names.length > 0)
         .map((partition) => new PartitionMigration(partition, new Transaction(this.#flush, this.#classes, true))),
     );
+  }
+
+  snapshot(partition: PStatePartition): PStateSnapshot {
+    const of = partition as Partition;
+    return snapshotOf(of, this.#flush.unflushed(of), this.#classes);
   }
 
   transaction(): Transaction {

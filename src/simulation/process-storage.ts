@@ -1,7 +1,7 @@
 // Disk and LevelDB as one process of the simulated world has them: every call passes the process's gate; syncs and batches take time; what was under way when the
 // process is killed may or may not have happened. Files and stores belong to the host and stay.
 import type { Disk, DiskFile, DiskSpace } from "../storage/disk.ts";
-import type { Kv, KvEntry, KvOp, KvOpener, KvRange } from "../storage/kv.ts";
+import type { Kv, KvEntry, KvOp, KvOpener, KvRange, KvSnapshot } from "../storage/kv.ts";
 import type { SimulatedEnv } from "./env-simulated.ts";
 import type { SimulatedProcess } from "./process.ts";
 
@@ -246,6 +246,16 @@ class ProcessStore implements Kv {
   range(range: KvRange): Promise<KvEntry[]> {
     this.#process.leave();
     return this.#later(this.#kv.range(range));
+  }
+
+  snapshot(): KvSnapshot {
+    this.#process.leave();
+    const snapshot = this.#kv.snapshot();
+    return {
+      getSync: (key) => snapshot.getSync(key),
+      range: (range) => this.#later(snapshot.range(range)),
+      close: () => snapshot.close(),
+    };
   }
 
   clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void> {

@@ -5,7 +5,7 @@
 // on a busy machine. `close` waits for what is in flight: ending a thread with native work under way kills the whole process (toolchain.md 4).
 import { ClassicLevel } from "classic-level";
 import { type ErrorCode, messageOf, RamaError } from "../base/errors.ts";
-import type { Kv, KvEntry, KvOp, KvOpener, KvRange } from "./kv.ts";
+import type { Kv, KvEntry, KvOp, KvOpener, KvRange, KvSnapshot } from "./kv.ts";
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -94,26 +94,15 @@ class LevelKv implements Kv {
   }
 
   async range(range: KvRange): Promise<KvEntry[]> {
-    const limit = range.limit ?? Number.POSITIVE_INFINITY;
-    const iterator = this.#level.iterator({
-      gte: range.gte,
-      lt: range.lt,
-      reverse: range.reverse === true,
-      ...(range.limit === undefined ? {} : { limit: range.limit }),
-    });
-    const found: KvEntry[] = [];
+    return rangeOf(this.#level, this.#dir, range, {});
+  }
+
+  snapshot(): KvSnapshot {
     try {
-      while (found.length < limit) {
-        const page = await iterator.nextv(Math.min(pageEntries, limit - found.length));
-        if (page.length === 0) break;
-        for (const [key, value] of page) found.push({ key, value });
-      }
+      return new LevelSnapshot(this.#level, this.#dir);
     } catch (error) {
       throw levelError(error, this.#dir);
-    } finally {
-      await iterator.close();
     }
-    return found;
   }
 
   async clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void> {
@@ -152,4 +141,63 @@ class LevelKv implements Kv {
     this.#lastWrite = done.then(this.#written, this.#written);
     return done;
   }
+}
+
+type Snapshot = ReturnType<Level["snapshot"]>;
+
+class LevelSnapshot implements KvSnapshot {
+  readonly #level: Level;
+  readonly #dir: string;
+  readonly #snapshot: Snapshot;
+
+  constructor(level: Level, dir: string) {
+    this.#level = level;
+    this.#dir = dir;
+    this.#snapshot = level.snapshot();
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#level.getSync(key, { snapshot: this.#snapshot });
+    } catch (error) {
+      throw levelError(error, this.#dir);
+    }
+  }
+
+  range(range: KvRange): Promise<KvEntry[]> {
+    return rangeOf(this.#level, this.#dir, range, { snapshot: this.#snapshot });
+  }
+
+  close(): Promise<void> {
+    return this.#snapshot.close();
+  }
+}
+
+async function rangeOf(
+  level: Level,
+  dir: string,
+  range: KvRange,
+  at: { readonly snapshot?: Snapshot },
+): Promise<KvEntry[]> {
+  const limit = range.limit ?? Number.POSITIVE_INFINITY;
+  const iterator = level.iterator({
+    ...at,
+    gte: range.gte,
+    lt: range.lt,
+    reverse: range.reverse === true,
+    ...(range.limit === undefined ? {} : { limit: range.limit }),
+  });
+  const found: KvEntry[] = [];
+  try {
+    while (found.length < limit) {
+      const page = await iterator.nextv(Math.min(pageEntries, limit - found.length));
+      if (page.length === 0) break;
+      for (const [key, value] of page) found.push({ key, value });
+    }
+  } catch (error) {
+    throw levelError(error, dir);
+  } finally {
+    await iterator.close();
+  }
+  return found;
 }

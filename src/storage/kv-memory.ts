@@ -4,7 +4,7 @@
 // sorted leaves of at most `leafKeys` for ranges. An insert moves at most one leaf; a range finds its leaf by bisection.
 import { type ErrorCode, RamaError } from "../base/errors.ts";
 import type { Disk } from "./disk.ts";
-import type { Kv, KvEntry, KvOp, KvOpener, KvRange } from "./kv.ts";
+import type { Kv, KvEntry, KvOp, KvOpener, KvRange, KvSnapshot } from "./kv.ts";
 
 export interface MemoryKvOptions {
   /** With a disk, the store is tied to its directory there: it moves and goes with it. Without, to the path. */
@@ -90,6 +90,8 @@ class MemoryStore {
   /** What takes back the batches since the last synced one, oldest first. */
   #undo: UndoOp[][] = [];
   #undoOps = 0;
+  /** Each keeps what was there before it changed. */
+  readonly snapshots = new Set<Map<string, Uint8Array | undefined>>();
 
   apply(ops: readonly KvOp[], sync: boolean): void {
     const undo: UndoOp[] = [];
@@ -126,6 +128,7 @@ class MemoryStore {
   }
 
   #put(key: string, value: Uint8Array | undefined, present: boolean): void {
+    for (const before of this.snapshots) if (!before.has(key)) before.set(key, this.values.get(key));
     if (value === undefined) {
       if (!present) return;
       this.values.delete(key);
@@ -135,6 +138,43 @@ class MemoryStore {
     this.values.set(key, value);
     if (!present) this.keys.insert(key);
   }
+}
+
+class MemorySnapshot implements KvSnapshot {
+  readonly #store: MemoryStore;
+  /** Of keys that have changed since; undefined: was not there. */
+  readonly #before = new Map<string, Uint8Array | undefined>();
+
+  constructor(store: MemoryStore) {
+    this.#store = store;
+    store.snapshots.add(this.#before);
+  }
+
+  #valueOf(key: string): Uint8Array | undefined {
+    return this.#before.has(key) ? this.#before.get(key) : this.#store.values.get(key);
+  }
+
+  getSync(key: Uint8Array): Uint8Array | undefined {
+    return this.#valueOf(textOf(key));
+  }
+
+  async range(range: KvRange): Promise<KvEntry[]> {
+    const [from, to] = [textOf(range.gte), textOf(range.lt)];
+    const keys = this.#store.keys.between(from, to, false, Number.POSITIVE_INFINITY);
+    const all = new Set(keys);
+    for (const key of this.#before.keys()) if (key >= from && key < to) all.add(key);
+    const found = [...all].filter((key) => this.#valueOf(key) !== undefined).sort(byText);
+    if (range.reverse === true) found.reverse();
+    return found.slice(0, range.limit).map((key) => ({ key: bytesOf(key), value: this.#valueOf(key)! }));
+  }
+
+  async close(): Promise<void> {
+    this.#store.snapshots.delete(this.#before);
+  }
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 class MemoryKv implements Kv {
@@ -172,6 +212,10 @@ class MemoryKv implements Kv {
       found.push({ key: bytesOf(key), value: store.values.get(key)! });
     }
     return found;
+  }
+
+  snapshot(): KvSnapshot {
+    return new MemorySnapshot(this.#open());
   }
 
   async clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void> {

@@ -10,6 +10,7 @@
 //   K6  One opener per directory; a second `open` fails with STORE_LOCKED.
 //   K7  Returned bytes belong to the caller's reading: they never change, and must not be written to. They may be Buffers: copy with `new Uint8Array(x)`.
 //   K8  `batch` takes its bytes before it returns.
+//   K9  A snapshot sees every batch whose promise had resolved, and for each other one all of it or nothing; nothing that comes later. It is to be closed before the Kv.
 
 export type KvOp =
   | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
@@ -28,10 +29,19 @@ export interface KvEntry {
   readonly value: Uint8Array;
 }
 
+/** The Kv as it was at one moment. */
+export interface KvSnapshot {
+  getSync(key: Uint8Array): Uint8Array | undefined;
+  range(range: KvRange): Promise<KvEntry[]>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
 export interface Kv {
   getSync(key: Uint8Array): Uint8Array | undefined;
   batch(ops: readonly KvOp[], options: { readonly sync: boolean }): Promise<void>;
   range(range: KvRange): Promise<KvEntry[]>;
+  snapshot(): KvSnapshot;
   /** Removes every key in [gte, lt). Not atomic with batches; durable like an unsynced batch. */
   clear(range: { readonly gte: Uint8Array; readonly lt: Uint8Array }): Promise<void>;
   /** Bytes on disk, roughly, of the keys in the range. */

@@ -16,6 +16,8 @@ export type EventDetail =
   | {
       readonly pstate: number;
       readonly select: (root: PathRoot, session: ReadSession) => unknown[];
+      /** Of a yielding select; 0: as the option says, -1: it is evaluated as a whole. */
+      readonly pageSize: number;
       readonly at: number;
     }
   | { readonly query: number; readonly args: unknown[]; readonly at: number }

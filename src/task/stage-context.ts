@@ -217,8 +217,9 @@ export class RunContext implements StageContext {
     vars: unknown[],
     pstate: number,
     select: (root: PathRoot, session: ReadSession) => unknown[],
+    pageSize = -1,
   ): void {
-    this.out.push(new Event("select", stage, this.taskId, vars, { pstate, select, at: this.at }));
+    this.out.push(new Event("select", stage, this.taskId, vars, { pstate, select, pageSize, at: this.at }));
   }
 
   invokeQuery(stage: number, vars: unknown[], query: number, args: unknown[]): void {

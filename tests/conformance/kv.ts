@@ -46,6 +46,32 @@ export function kvSuite(subject: KvSubject): void {
         expect(text(kv.getSync(bytes("b")))).toBe("2");
       }));
 
+    test("a snapshot stays as the Kv was, whatever is written, deleted and cleared later", () =>
+      withStore(async (kv) => {
+        await kv.batch([put("a", "1"), put("b", "2"), put("c", "3"), put("d", "4")], { sync: true });
+        const snapshot = kv.snapshot();
+        await kv.batch([put("a", "9"), del("b"), put("bb", "5")], { sync: true });
+        await kv.clear({ gte: bytes("c"), lt: bytes("d") });
+        const later = kv.snapshot();
+        const all = async (of: Pick<Kv, "range">, more: { limit?: number; reverse?: boolean } = {}) =>
+          (await of.range({ gte: bytes("a"), lt: bytes("z"), ...more })).map(
+            ({ key, value }) => `${text(key)}=${text(value)}`,
+          );
+        expect(await all(snapshot)).toEqual(["a=1", "b=2", "c=3", "d=4"]);
+        expect(await all(snapshot, { limit: 2 })).toEqual(["a=1", "b=2"]);
+        expect(await all(snapshot, { limit: 2, reverse: true })).toEqual(["d=4", "c=3"]);
+        expect(text(snapshot.getSync(bytes("a")))).toBe("1");
+        expect(text(snapshot.getSync(bytes("b")))).toBe("2");
+        expect(snapshot.getSync(bytes("bb"))).toBeUndefined();
+        expect(await all(later)).toEqual(["a=9", "bb=5", "d=4"]);
+        expect(await all(kv)).toEqual(["a=9", "bb=5", "d=4"]);
+        await snapshot.close();
+        await snapshot.close();
+        await kv.batch([del("a")], { sync: true });
+        expect(text(later.getSync(bytes("a")))).toBe("9");
+        await later.close();
+      }));
+
     test("settling changes nothing that can be seen, before and after another open", async () => {
       const dir = freshDir();
       const first = await opener.open(dir);

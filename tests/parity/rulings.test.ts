@@ -22,6 +22,7 @@ import {
   type TaskGlobalObject,
   type Topologies,
   type ValueVar,
+  expr,
 } from "rama";
 import * as helpers from "rama/helpers";
 import { InProcessCluster } from "rama/test";
@@ -95,6 +96,59 @@ test("every option class may be written as a literal", async () => {
   expect(await module.pstate("$$p").selectOne(Path.key("k").view(Ops.SIZE))).toBe(4);
 });
 
+test("a yielding select goes page by page over what was there when it began, and lets writers in between", async () => {
+  await using ipc = await InProcessCluster.create();
+  const gate = { open: () => {}, seen: 0 };
+  const opened = new Promise<void>((resolve) => {
+    gate.open = resolve;
+  });
+  const module = await ipc.launchModule(
+    moduleOf("Pages", (setup, topologies) => {
+      setup.declareDepot("*writes", Depot.random()).global();
+      setup.declareDepot("*reads", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, PState.mapSchema(Number, Number).subindexed())).global();
+      s.pstate("$$seen", PState.mapSchema(Number, Number)).global();
+      s.source("*writes")
+        .out("*w")
+        .each((w: { from: number; to: number; value: number }) => w, "*w")
+        .out({ from: "*from", to: "*to", value: "*value" })
+        .each(Ops.RANGE, "*from", "*to")
+        .out("*i")
+        .ifTrue(
+          expr(Ops.EQUAL, "*value", null),
+          Block.localTransform("$$p", Path.key("k", "*i").termVoid()),
+          Block.localTransform("$$p", Path.key("k", "*i").termVal("*value")),
+        );
+      s.source("*reads")
+        .out("*r")
+        .localSelect("$$p", Path.key("k").withPageSize(10, Path.all()), { allowYield: true })
+        .out("*entry")
+        .each(() => {
+          if (++gate.seen === 25) gate.open();
+        })
+        .each(Ops.EXPAND, "*entry")
+        .out("*key", "*value")
+        .localTransform("$$seen", Path.key("*key").termVal("*value"));
+    }),
+    { tasks: 1 },
+  );
+  const write = module.depot("*writes");
+  await write.append({ from: 0, to: 3000, value: 1 });
+  const read = module.depot("*reads").append("go");
+  await opened;
+  expect(gate.seen).toBeLessThan(3000);
+  // Meanwhile all is changed, some is deleted, some is new.
+  await write.append({ from: 0, to: 2000, value: 2 });
+  await write.append({ from: 2000, to: 2500, value: null });
+  await write.append({ from: 3000, to: 4000, value: 3 });
+  expect(gate.seen).toBeLessThan(3000);
+  await read;
+  const seen = await module.pstate("$$seen").select(Path.mapVals());
+  expect(seen).toEqual(Array.from({ length: 3000 }, () => 1));
+  expect(await module.pstate("$$p").selectOne(Path.key("k").view(Ops.SIZE))).toBe(3500);
+});
+
 test("allowYield reads all rows of a large structure", async () => {
   await using ipc = await InProcessCluster.create();
   const module = await ipc.launchModule(
@@ -108,6 +162,15 @@ test("allowYield reads all rows of a large structure", async () => {
         .out("*i")
         .localTransform("$$p", Path.key("k", "*i").termVal("*i"));
       topologies
+        .query("count")
+        .out("*n")
+        .globalPartition()
+        .localSelect("$$p", Path.key("k").mapVals(), { allowYield: true })
+        .out("*v")
+        .originPartition()
+        .agg(Agg.count())
+        .out("*n");
+      topologies
         .query("sum")
         .out("*r")
         .globalPartition()
@@ -117,8 +180,10 @@ test("allowYield reads all rows of a large structure", async () => {
     }),
     { tasks: 1 },
   );
+  // Default page size: 250.
   await module.depot("*d").append(2000);
   expect(await module.query("sum").invoke()).toBe((2000 * 1999) / 2);
+  expect(await module.query("count").invoke()).toBe(2000);
 });
 
 test("maps that reach user code are ordinary; Helpers.get looks up by value", async () => {

@@ -1,6 +1,6 @@
 // A PState partition against a plain model: random writes into nested schemas, ranges, rollbacks, seals, applies, discards, flushes that succeed or fail,
 // crashes with replay of the log, caches so small that nearly everything is evicted, and a follower that only sees the entries. Guards the owner's view, the external
-// view, the log and the Kv against each other, and that removed structures leave no key behind.
+// view, snapshots of it, the log and the Kv against each other, and that removed structures leave no key behind.
 import { expect, test } from "bun:test";
 import { latin1Of } from "../../src/base/bytes.ts";
 import { encodeKey } from "../../src/base/key-encoding.ts";
@@ -13,7 +13,13 @@ import {
   type PathRoot,
   ReadSession,
 } from "../../src/paths/indexed.ts";
-import type { PStateGroup, PStatePartition, PStateTransaction, SealedWrites } from "../../src/pstate/contract.ts";
+import type {
+  PStateGroup,
+  PStatePartition,
+  PStateSnapshot,
+  PStateTransaction,
+  SealedWrites,
+} from "../../src/pstate/contract.ts";
 import { openPStateGroup } from "../../src/pstate/group.ts";
 import type { Kv } from "../../src/storage/kv.ts";
 import { memoryKv } from "../../src/storage/kv-memory.ts";
@@ -460,6 +466,9 @@ class Machine {
   #current: any;
   #flight: { ops: any[]; done(): void; failed(): void; upTo: number } | undefined;
 
+  /** With what each shows, whatever happens meanwhile. */
+  readonly #snapshots: { readonly snapshot: PStateSnapshot; readonly state: any }[] = [];
+
   constructor(schema: SchemaNode, seed: number) {
     this.#schema = schema;
     this.#r = new Random(seed);
@@ -500,7 +509,9 @@ class Machine {
 
   async #step(): Promise<void> {
     const r = this.#r;
-    switch (r.below(14)) {
+    switch (r.below(15)) {
+      case 14:
+        return r.chance(3) ? this.#takeSnapshot() : this.#readSnapshot();
       case 0:
         return this.#seal();
       case 1:
@@ -570,6 +581,29 @@ class Machine {
     expect(got).toEqual(shown(this.#schema, this.#external) as any);
   }
 
+  #takeSnapshot(): void {
+    if (this.#snapshots.length >= 3) return;
+    const snapshot = this.#group.snapshot(this.#partition());
+    this.#snapshots.push({ snapshot, state: structuredClone(this.#external) });
+  }
+
+  async #readSnapshot(): Promise<void> {
+    const at = this.#r.below(3);
+    const taken = this.#snapshots[at];
+    if (taken === undefined) return;
+    const session = new ReadSession();
+    const readIt = () => read(this.#schema, taken.snapshot.external(session).get(), true);
+    let got = readIt();
+    while (session.missed) {
+      await session.load();
+      got = readIt();
+    }
+    expect(got).toEqual(shown(this.#schema, taken.state) as any);
+    if (!this.#r.chance(3)) return;
+    this.#snapshots.splice(at, 1);
+    await taken.snapshot.close();
+  }
+
   #seal(): void {
     const writes = this.#transaction.seal();
     if (writes !== undefined) this.#sealed.push({ writes, state: structuredClone(this.#current) });
@@ -617,6 +651,7 @@ class Machine {
   async #crash(): Promise<void> {
     this.#flight = undefined;
     this.#sealed = [];
+    for (const { snapshot } of this.#snapshots.splice(0)) await snapshot.close();
     await this.#kv.close();
     this.#opener.powerCut();
     this.#kv = await this.#opener.open("leader");

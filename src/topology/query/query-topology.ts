@@ -4,7 +4,6 @@ import type { Timer } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
-import { ReadSession } from "../../paths/indexed.ts";
 import type { TopologyStatus } from "../../task/engine-api.ts";
 import { Event, type EventDetail } from "../../task/event.ts";
 import { type ArrivedEvent, noOrigin, type TreeRef } from "../../task/event-codec.ts";
@@ -16,6 +15,8 @@ import { userError } from "../../task/user-errors.ts";
 import { BatchRun } from "../batch/batch-run.ts";
 import { PhasePart, type PhaseTree, type RunTree, runOf } from "../batch/phase-tree.ts";
 import { engineGone } from "../../task/query-calls.ts";
+import { clientJobs } from "../../task/run-queue.ts";
+import { yieldingSelect } from "../yielding-select.ts";
 import { Invoke, type InvokeOwner } from "./gather.ts";
 import { QueryRunner } from "./invoke.ts";
 
@@ -279,21 +280,30 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   }
 
   async #select(event: Event, tree: RunTree, task: Task): Promise<void> {
-    const { pstate, select, at } = event.detail as DetailOf<"select">;
-    const session = new ReadSession();
+    const detail = event.detail as DetailOf<"select">;
     try {
-      let rows = select(task.pstates[pstate]!.external(session), session);
-      while (session.missed) {
-        await session.load();
-        rows = select(task.pstates[pstate]!.external(session), session);
-      }
-      for (const row of rows) {
-        tree.born();
-        this.#resume(event, tree, task, row);
-      }
+      await yieldingSelect(this.#host, task, detail, {
+        rows: (rows) => {
+          if (tree.dead) return false;
+          for (const row of rows) {
+            tree.born();
+            this.#resume(event, tree, task, row);
+          }
+          return true;
+        },
+        yielded: () =>
+          new Promise((resolve) => {
+            this.#host.loop.push(clientJobs, {
+              run: () => {
+                resolve();
+                return undefined;
+              },
+            });
+          }),
+      });
       tree.ended();
     } catch (error) {
-      tree.failed(userError(error, this.topology, at));
+      tree.failed(userError(error, this.topology, detail.at));
     }
   }
 

@@ -1,8 +1,8 @@
 // What an event of a stream topology asks for that takes time: a promise, a select that yields, a query, an append, a later event. The tree of its record waits for it.
 import type { RamaError } from "../../base/errors.ts";
+import { yieldingSelect } from "../yielding-select.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
-import { ReadSession } from "../../paths/indexed.ts";
 import { appendAway } from "../../task/append-away.ts";
 import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
 import { lowLatencyJobs } from "../../task/run-queue.ts";
@@ -89,24 +89,25 @@ export class StreamLater {
     );
   }
 
-  /** After the turn's own writes are applied; evaluated as a whole, so that all rows are of one moment; then row by row. */
+  /** After the turn's own writes are applied; row by row, all of one moment. */
   async #select(event: Event, tree: EventTree, task: Task): Promise<void> {
-    const { pstate, select, at } = event.detail as DetailOf<"select">;
-    const session = new ReadSession();
+    const detail = event.detail as DetailOf<"select">;
+    let ordinal = 0;
     try {
-      let rows: unknown[];
-      for (;;) {
-        rows = select(task.pstates[pstate]!.external(session), session);
-        if (!session.missed) break;
-        await session.load();
-      }
-      for (let i = 0; i < rows.length; i++) {
-        tree.born();
-        this.#resume(event, tree, task, rows[i], i);
-      }
+      await yieldingSelect(this.#host, task, detail, {
+        rows: (rows) => {
+          if (tree.dead) return false;
+          for (const row of rows) {
+            tree.born();
+            this.#resume(event, tree, task, row, ordinal++);
+          }
+          return true;
+        },
+        yielded: () => new Promise((resolve) => this.#queueJob(resolve)),
+      });
       this.#queueJob(() => tree.ended());
     } catch (error) {
-      this.#queueJob(() => tree.failed(userError(error, this.topology, at)));
+      this.#queueJob(() => tree.failed(userError(error, this.topology, detail.at)));
     }
   }
 
