@@ -16,6 +16,7 @@ import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleCache } from "./bundle-cache.ts";
+import { DeadMembers } from "./dead-members.ts";
 import { Pauses } from "./pauses.ts";
 import { type Action, type ObservedWorker, type ReconcileLimits, reconcile } from "./reconcile.ts";
 import { type StartWorker, WorkerPool } from "./worker-pool.ts";
@@ -62,6 +63,7 @@ export class Supervisor {
   readonly #pauses: Pauses;
   #tasks: readonly WorkerTask[] = [];
   #tasksKnown = false;
+  readonly #dead: DeadMembers;
   #loop: Promise<void> = Promise.resolve();
   #lastRecordMs = Number.NEGATIVE_INFINITY;
 
@@ -69,6 +71,7 @@ export class Supervisor {
     this.#parts = parts;
     this.#pauses = new Pauses(parts.options.platform, parts.store, (workerId) => parts.pool.pausesAtStart(workerId));
     this.id = parts.id;
+    this.#dead = new DeadMembers(parts.metastore);
     this.rpcPort = parts.listener.port;
     this.httpPort = parts.http?.port ?? 0;
     this.adopted = [...parts.pool.observe().values()].filter((worker) => worker.alive).length;
@@ -186,6 +189,7 @@ export class Supervisor {
     // What one worker lacks (a bundle that cannot be had, a directory that cannot be written) must not keep the others from theirs.
     const troubles: unknown[] = [];
     const apart = (step: Promise<void>) => step.catch((error: unknown) => void troubles.push(error));
+    await apart(this.#dead.look(this.#tasks, workers));
     for (const action of actions) await apart(this.#perform(action));
     const running: { readonly task: WorkerTask; readonly report: WorkerReport }[] = [];
     for (const task of this.#tasks) {
