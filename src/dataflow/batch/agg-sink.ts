@@ -133,6 +133,7 @@ function addState(content: AggContent, node: NodeOf<"agg">, name: string, around
     state: { kind: state.kind, index: state.index },
     from,
     width: args.length,
+    steps,
     merged,
     transform: compileTransform(merged?.steps ?? steps, schema),
     finish: finishOf(node.agg, schema),

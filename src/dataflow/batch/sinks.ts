@@ -3,6 +3,7 @@
 // where the aggregators are combiners, rows where not).
 import type { AggregatorLeaf } from "../../aggregators/aggregator.ts";
 import type { MergedState } from "./merged-state.ts";
+import type { Steps } from "../../paths/spec.ts";
 import type { CompiledSelectOne, CompiledTransform } from "../../paths/compile.ts";
 
 interface SinkBase {
@@ -46,6 +47,8 @@ export interface StateUnit {
   readonly state: { readonly kind: "pstate" | "temporary"; readonly index: number };
   readonly from: number;
   readonly width: number;
+  /** The path of one input, with the vars of its row. */
+  readonly steps: Steps;
   readonly merged: MergedState | undefined;
   readonly transform: CompiledTransform;
   /** Sorts and cuts the whole value afterwards. */

@@ -357,7 +357,7 @@ export class StepReader {
         const by = op.keys.length === 0 ? "" : ` by ${text.args(op.keys)}`;
         return {
           kind: "go",
-          text: `row to aggregate${by}, to ${to}: ${this.#aggregates(op.sink)}${inputs(text.args(op.args))}`,
+          text: `row to aggregate${by}, to ${to}: ${this.#aggregates(op.sink)}${op.sink.outputs.length + op.sink.limits.length === 0 ? "" : inputs(text.args(op.args))}`,
         };
       }
       case "rows":
@@ -399,7 +399,7 @@ export class StepReader {
   #aggregates({ outputs, limits, states }: AggSink): string {
     const names = outputs.map(({ leaf }) => leaf.name);
     for (const limit of limits) names.push(limit.sorts > 0 ? "limit by order" : "limit");
-    for (const { state } of states) names.push(`into ${this.#written(state)}`);
+    for (const { state, steps } of states) names.push(`into ${this.#written(state)} at ${pathText(steps)}`);
     return names.join(", ");
   }
 
