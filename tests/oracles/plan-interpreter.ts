@@ -74,6 +74,11 @@ export class PlainModule {
     };
   }
 
+  /** What a global PState holds. */
+  value(name: string): unknown {
+    return this.state(this.definition.pstates.find((each) => each.name === name)!.index, 0).value;
+  }
+
   /** The whole content of a PState that is a map: entries of all tasks. */
   entries(name: string): [unknown, unknown][] {
     const { index } = this.definition.pstates.find((each) => each.name === name)!;
