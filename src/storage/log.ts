@@ -200,7 +200,8 @@ export class DiskLog implements StoreLog {
     if (newest === undefined || !isIdle || this.#position < littleBytes) return;
     try {
       this.#batchSegment = newest.number + 1;
-      this.#nextSegment(this.#end + 1).datasyncSync();
+      // A file of its own, not a recycled one: the next open reads all of it.
+      this.#nextSegment(this.#end + 1, undefined).datasyncSync();
     } catch (error) {
       this.#fail(error);
       return;
@@ -226,7 +227,7 @@ export class DiskLog implements StoreLog {
   #write(): boolean {
     const { length, entries } = this.#batch;
     try {
-      if (this.#segments.at(-1)?.number !== this.#batchSegment) this.#nextSegment(this.#end - entries + 1);
+      if (this.#segments.at(-1)?.number !== this.#batchSegment) this.#nextSegment(this.#end - entries + 1, this.#spares.pop());
       const end = this.#position + length;
       if (end > this.#allocated) {
         const ahead = Math.min(extentBytesMax, this.#segmentSizeBytes);
@@ -294,12 +295,11 @@ export class DiskLog implements StoreLog {
     this.onDurable(this.#durable);
   }
 
-  #nextSegment(firstEntry: number): DiskFile {
+  #nextSegment(firstEntry: number, spare: string | undefined): DiskFile {
     this.#file?.close();
     this.#file = undefined;
     const number = this.#batchSegment;
     const path = `${this.#dir}/${segmentName(number)}`;
-    const spare = this.#spares.pop();
     if (spare !== undefined) this.#disk.rename(spare, path);
     const file = this.#disk.open(path, spare === undefined ? "upsert" : "write");
     // The name first: with new content under its old name, a recycled file would look damaged.

@@ -39,7 +39,7 @@ type Proposed = Extract<ToEngine, { kind: "proposed" }>;
 
 const spaceEveryMs = 500;
 /** A store that another process holds is tried again so often, and for so long: somewhat longer than a worker may take to stop. */
-const storeTryMs = 5;
+const storeTryMs = 2;
 const storeFreeMs = 15_000;
 
 export class EngineThread {
