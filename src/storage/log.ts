@@ -227,7 +227,8 @@ export class DiskLog implements StoreLog {
   #write(): boolean {
     const { length, entries } = this.#batch;
     try {
-      if (this.#segments.at(-1)?.number !== this.#batchSegment) this.#nextSegment(this.#end - entries + 1, this.#spares.pop());
+      if (this.#segments.at(-1)?.number !== this.#batchSegment)
+        this.#nextSegment(this.#end - entries + 1, this.#spares.pop());
       const end = this.#position + length;
       if (end > this.#allocated) {
         const ahead = Math.min(extentBytesMax, this.#segmentSizeBytes);
