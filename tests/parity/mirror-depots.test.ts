@@ -301,6 +301,60 @@ describe("15 mirror depots as sources", () => {
     }));
 });
 
+describe("dead letters", () => {
+  /** Refuses the numbers of `bad`, in both topologies. */
+  const picky = (bad: ReadonlySet<number>) =>
+    moduleOf("Mine", (setup, topologies) => {
+      setup.clusterDepot("*theirs", "Owner", "*numbers");
+      const refuse = (n: number) => {
+        if (bad.has(n)) throw new Error(`not ${n}`);
+      };
+      const s = topologies.stream("stream");
+      s.pstate("$$streamed", PState.mapSchema(Number, Number));
+      s.source("*theirs", StreamSourceOptions.deadLetterAfter(2))
+        .out("*n")
+        .each(refuse, "*n")
+        .hashPartition("*n")
+        .compoundAgg("$$streamed", CompoundAgg.map("*n", Agg.count()));
+      const m = topologies.microbatch("micro");
+      m.pstate("$$micro", PState.mapSchema(Number, Number));
+      m.source("*theirs", MicrobatchSourceOptions.deadLetterAfter(2))
+        .out("*mb")
+        .explodeMicrobatch("*mb")
+        .out("*n")
+        .each(refuse, "*n")
+        .hashPartition("*n")
+        .compoundAgg("$$micro", CompoundAgg.map("*n", Agg.count()));
+    });
+
+  test("records of a remote partition are set aside, kept over an update, and run again when it is asked for", () =>
+    cluster(async (ipc, theirs) => {
+      const bad = new Set([3, 17]);
+      const mine = await ipc.launchModule(picky(bad), { tasks: 2, threads: 2, workers: 2 });
+      await appendAll(theirs, numbers(0, 20));
+      await bothProcessed(mine, 20);
+      const letters = () =>
+        mine
+          .deadLetters()
+          .map(({ topology, record }) => `${topology} ${String(record)}`)
+          .sort();
+      const all = ["micro 17", "micro 3", "stream 17", "stream 3"];
+      while (letters().length < 4) await Bun.sleep(5);
+      expect(letters()).toEqual(all);
+      for (const { partition, depot, record } of mine.deadLetters()) {
+        expect(depot).toBe("*theirs");
+        const { endOffset } = await theirs.depot("*numbers").getPartitionInfo(partition);
+        expect(await theirs.depot("*numbers").read(partition, 0, endOffset)).toContain(record as number);
+      }
+      await mine.update(picky(new Set()));
+      expect(letters()).toEqual(all);
+      expect(await mine.retryDeadLetters()).toBe(4);
+      while (letters().length > 0) await Bun.sleep(5);
+      expect(await countsOf(mine, "$$streamed", numbers(0, 20))).toEqual(ones(numbers(0, 20)));
+      expect(await countsOf(mine, "$$micro", numbers(0, 20))).toEqual(ones(numbers(0, 20)));
+    }));
+});
+
 describe("10.5 trimming", () => {
   test.each([
     [true, "keeps what topologies of other modules have not processed"],
