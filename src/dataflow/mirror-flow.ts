@@ -2,7 +2,7 @@
 import type { MirrorDefinition } from "../module/definition.ts";
 import type { Steps } from "../paths/spec.ts";
 import type { Binding, FlowArg, FlowOp, Label, SendTarget } from "./flow.ts";
-import type { Place } from "./flow-builder.ts";
+import type { Place } from "./flow-graph.ts";
 import {
   appendTarget,
   chooserOf,

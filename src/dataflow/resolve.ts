@@ -23,6 +23,9 @@ interface At {
 }
 
 export class Resolver {
+  /** Lines of the builder calls that bind a var. */
+  readonly #boundAt = new Map<string, readonly string[]>();
+
   constructor(readonly around: Surroundings) {}
 
   arg(arg: ArgNode, scope: Scope, at: At): FlowArg {
@@ -51,8 +54,24 @@ export class Resolver {
     const globals = this.around.module?.globals ?? [];
     const global = globals.find((each) => each.name === name);
     if (global !== undefined) return { kind: "global", index: global.index };
+    const lines = this.#boundAt.get(name);
+    if (lines !== undefined) {
+      const message = `${name} is not bound here: what binds it, at ${lines.join(", ")}, is not on every way that leads here. Bind it on the others too; out of a loop it comes by emitLoop, out of an aggregation as a key or an output`;
+      throw builderError("UNKNOWN_VAR", at, message, { var: name, boundAt: lines });
+    }
     const hint = didYouMean(name, [...scope.shownNames(), ...globals.map((each) => each.name)]);
     throw builderError("UNKNOWN_VAR", at, `${name} is not bound here${hint}`, { var: name });
+  }
+
+  /** A builder call binds the var, for whatever comes after it; told when it is missed elsewhere. */
+  bound(name: string, at: At): void {
+    const lines = this.#boundAt.get(name) ?? [];
+    if (!lines.includes(at.line)) this.#boundAt.set(name, [...lines, at.line]);
+  }
+
+  /** Another source block: its vars are its own. */
+  forgetBound(): void {
+    this.#boundAt.clear();
   }
 
   /** Names a task global, wherever it stands. */

@@ -19,7 +19,7 @@ import {
   type Topologies,
 } from "rama";
 import { InProcessCluster } from "rama/test";
-import { codeOf, errorOf, moduleOf } from "./observed.ts";
+import { errorOf, moduleOf } from "./observed.ts";
 
 let ipc: InProcessCluster;
 beforeAll(async () => {
@@ -258,15 +258,72 @@ test.each(running)("at run time: %s is %s", async (_name, code, body) => {
 });
 
 test("termVoid at the root of a PState is refused", async () => {
-  const launch = ipc.launchModule(
-    moduleOf(
-      "Root",
-      stream((b) => void b.localTransform("$$p", Path.termVoid())),
-    ),
+  await using own = await InProcessCluster.create();
+  const module = await own.launchModule(
+    moduleOf("Root", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random());
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, Number));
+      s.source("*d", StreamSourceOptions.retryNone()).localTransform("$$p", Path.termVoid());
+    }),
     { tasks: 1 },
   );
-  const code = await codeOf(launch);
-  expect(["VOID_AT_ROOT", "resolved to [object Object]"]).toContain(code);
+  const error = await errorOf(module.depot("*d").append(1));
+  expect((error.cause as RamaError).code).toBe("VOID_AT_ROOT");
+});
+
+// a var that was bound, but not on every way to where it is used: the message names where
+const lost: [string, Define][] = [
+  [
+    "on one side of ifTrue",
+    stream((b) => void b.ifTrue("*x", Block.each(Ops.INC, 1).out(here("*y"))).each(Ops.INC, "*y")),
+  ],
+  [
+    "on one branch of unify",
+    stream(
+      (b) =>
+        void b
+          .anchor("root")
+          .each(Ops.INC, 1)
+          .out(here("*y"))
+          .anchor("a")
+          .hook("root")
+          .anchor("b")
+          .unify("a", "b")
+          .each(Ops.INC, "*y"),
+    ),
+  ],
+  ["in a loop", stream((b) => void b.loop(Block.each(Ops.INC, 1).out(here("*y")).emitLoop()).each(Ops.INC, "*y"))],
+  [
+    "in the pre-agg of a batch",
+    (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random());
+      topologies
+        .microbatch("m")
+        .source("*d")
+        .out("*mb")
+        .batchBlock(
+          Block.explodeMicrobatch("*mb")
+            .out(here("*y"))
+            .hashPartition("*y")
+            .agg(Agg.count())
+            .out("*n")
+            .each(Ops.PLUS, "*n", "*y"),
+        );
+    },
+  ],
+];
+
+test.each(lost)("a var that was bound %s only: UNKNOWN_VAR names both lines", async (_name, define) => {
+  const error = await errorOf(ipc.launchModule(moduleOf("Lost", define), { tasks: 2 }));
+  expect(error.code).toBe("UNKNOWN_VAR");
+  const [, used, bound] =
+    /errors\.test\.ts:(\d+): \*y is not bound here: what binds it, at errors\.test\.ts:(\d+), is not on every way/.exec(
+      error.message,
+    )!;
+  expect(Math.abs(Number(bound) - marked)).toBeLessThanOrEqual(3);
+  expect(Number(used)).toBeGreaterThanOrEqual(Number(bound));
+  expect(error.message).toContain("Bind it on the others too");
 });
 
 test("a subindexed structure cannot cross a boundary", async () => {

@@ -1,5 +1,5 @@
 // Branches of a batch's pre-agg while it is built: each is an open end of code with the vars bound on the way to it, and which of them may be joined on.
-import type { Place } from "../flow-builder.ts";
+import type { Place } from "../flow-graph.ts";
 import type { BlockNode, NodeOf } from "../nodes.ts";
 import type { Scope } from "../scope.ts";
 

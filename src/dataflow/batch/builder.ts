@@ -3,7 +3,7 @@
 import type { RamaError } from "../../base/errors.ts";
 import { type ArgNode, exprNode } from "../../paths/arg.ts";
 import type { StateRef } from "../flow.ts";
-import type { Place, Region } from "../flow-builder.ts";
+import type { Place, Region } from "../flow-graph.ts";
 import { type BlockNode, builderError, nodeText, type NodeOf } from "../nodes.ts";
 import { Ops } from "../ops.ts";
 import type { Scope } from "../scope.ts";

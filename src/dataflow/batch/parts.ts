@@ -1,6 +1,6 @@
 // What the makers of a batch's phases share: what they need of the FlowBuilder whose graph they add to, where a phase begins, stages of a sink.
 import type { Binding, FlowArg, FlowNode, FlowOp, Label, SendTarget } from "../flow.ts";
-import type { Place, Region } from "../flow-builder.ts";
+import type { Place, Region } from "../flow-graph.ts";
 import type { BlockNode, NodeOf } from "../nodes.ts";
 import type { Resolver } from "../resolve.ts";
 import type { Scope } from "../scope.ts";
