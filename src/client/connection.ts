@@ -180,12 +180,22 @@ export class EngineConnection {
       }
       this.#onAnswer(frame);
     } catch (error) {
-      if (error instanceof RamaError && error.code === "BAD_FRAME") {
-        this.close(error);
-        return;
-      }
-      throw error;
+      if (!(error instanceof RamaError) || error.code !== "BAD_FRAME") throw error;
+      this.close(this.#noEngine(error));
     }
+  }
+
+  /** Another program has got the port since the routes were learnt, or what talks there is broken: either way the engine is to be looked for anew. */
+  #noEngine(cause: RamaError): RamaError {
+    const { address, state } = this;
+    if (state === "connecting") return connectFailed(address, `no engine answers there: ${cause.message}`);
+    const where = `${address.host}:${address.port}`;
+    return new RamaError(
+      "CONNECTION_LOST",
+      `${where} sent what cannot be read: ${cause.message}`,
+      { ...address },
+      cause,
+    );
   }
 
   #onHello(frame: Uint8Array): void {
@@ -193,7 +203,7 @@ export class EngineConnection {
       decodeHelloOk(frame);
     } catch (error) {
       if (error instanceof RamaError) {
-        this.close(error);
+        this.close(error.code === "BAD_FRAME" ? this.#noEngine(error) : error);
         return;
       }
       throw error;

@@ -52,8 +52,10 @@ function parse(args: readonly string[]): Arguments | undefined {
     if (name === "--log") wanted.log = true;
     else if (name === "--no-shrink") wanted.shrink = false;
     else if (name === "--until-failure") wanted.untilFailure = true;
-    else if (name === "--kinds") wanted.kinds = (args[++i] ?? "").split(",") as FaultKind[];
-    else {
+    else if (name === "--kinds") {
+      wanted.kinds = (args[++i] ?? "").split(",") as FaultKind[];
+      if (wanted.kinds.some((kind) => !faultKinds.includes(kind))) return undefined;
+    } else {
       const value = Number(args[++i]);
       if (!Number.isFinite(value)) return undefined;
       if (name === "--seeds") wanted.seeds = value;

@@ -186,7 +186,7 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
     faults.later(forMs, () => delete options.capacityBytes);
     return true;
   },
-  "kill worker, then power cut": (faults, cluster, { whom, whomElse, forMs }) => {
+  "kill worker and power cut": (faults, cluster, { whom, whomElse, forMs }) => {
     const worker = pick(cluster.workers, whom);
     if (worker === undefined) return false;
     worker.kill();

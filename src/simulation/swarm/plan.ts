@@ -15,7 +15,7 @@ export const faultKinds = [
   "power cut",
   "power cut in a sync",
   "power cut of all",
-  "kill worker, then power cut",
+  "kill worker and power cut",
   "disk full",
   "bit flip",
   "failing syncs",

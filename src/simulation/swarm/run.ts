@@ -72,7 +72,7 @@ class Run {
   readonly #plan: Plan;
   readonly #faults: Faults;
   #updates = 0;
-  #corruptionLines = 0;
+  #corruptionTold = 0;
   #scratch: Promise<void> = Promise.resolve();
   #scratchIsThere = false;
 
@@ -80,7 +80,7 @@ class Run {
     const { seed, nodes, settings, networkMs, syncMs } = plan;
     this.#plan = plan;
     const sink = (line: string) => {
-      if (line.includes("STORE_CORRUPT")) this.#corruptionLines++;
+      if (line.includes("STORE_CORRUPT")) this.#corruptionTold++;
       options.sink?.(line);
     };
     this.cluster = new SimulatedCluster({ seed, nodes, settings, networkMs, syncMs, ...options, sink });
@@ -97,7 +97,7 @@ class Run {
   get isCorruptionTold(): boolean {
     const flips = this.cluster.world.counters["fault: bit flip"] ?? 0;
     const told = (this.history.codes["STORE_CORRUPT"] ?? 0) + (this.history.codes["read: STORE_CORRUPT"] ?? 0);
-    return flips > 0 && this.#corruptionLines + told > 0;
+    return flips > 0 && this.#corruptionTold + told > 0;
   }
 
   async perform(): Promise<void> {
@@ -244,6 +244,7 @@ class Run {
         return await this.cluster.complete(asked(), healMs);
       } catch (error) {
         if (!(error instanceof RamaError)) throw error;
+        if (error.code === "STORE_CORRUPT") this.#corruptionTold++;
         if (env.monotonicMs() > deadlineMs)
           throw new Stalled(`no answer ${healMs / 1000} s after healing: ${error.code}: ${error.message}`);
         await this.#run(200);

@@ -3,6 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { RamaError } from "../../../src/base/errors.ts";
 import { taskOf } from "../../../src/base/hash.ts";
 import { Appender } from "../../../src/client/appender.ts";
+import { MemoryTransport } from "../../../src/net/transport-memory.ts";
+import { GOODBYE } from "../../../src/protocol/table.ts";
 import { codeOf, FakeCluster } from "../../fake-engine.ts";
 
 async function started(settings: Record<string, unknown> = {}) {
@@ -72,6 +74,25 @@ describe("how an append ends", () => {
     };
     expect(await codeOf(global.append("in doubt"))).toBe("APPEND_OUTCOME_UNKNOWN");
     expect(await codeOf(global.append("sent once"))).toBe("DISK_FULL");
+  });
+
+  test("a program that has got the engine's old port is no engine: the append finds the engine when it is back", async () => {
+    const { cluster, depot } = await started();
+    const global = depot("*global");
+    await global.append("first");
+    cluster.stop();
+    const stranger = new MemoryTransport(cluster.network, "server");
+    let asked = 0;
+    const listener = await stranger.listen({ host: "server", port: 7 }, (connection) => ({
+      onFrame: () => {
+        connection.send(Uint8Array.of(asked % 2 === 0 ? GOODBYE : 99, 1, 2, 3));
+        if (++asked === 4) void listener.close().then(() => cluster.restart());
+      },
+      onClose: () => {},
+    }));
+    await global.append("second");
+    expect(asked).toBe(4);
+    expect(cluster.values(2)).toEqual(["first", "second"]);
   });
 
   test("ack level none resolves before the engine has answered", async () => {
