@@ -266,7 +266,7 @@ export class ReplicatedModule {
     });
   }
 
-  /** The worker ends as by SIGKILL, or (`powerCut`) with its host, which forgets what was not synced. */
+  /** The worker ends as by SIGKILL, or (`powerCut`) with its host, which forgets what was not synced. Files are dead in either case: no other worker may share the host. */
   kill(worker: number, options: { readonly powerCut?: boolean } = {}): void {
     const life = this.#workers[worker];
     if (life === undefined || life.dead) return;
