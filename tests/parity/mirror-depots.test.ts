@@ -471,3 +471,55 @@ describe("15, 16 updates", () => {
       await theirs.destroy();
     }));
 });
+
+test("records of another module's depot that fail are set aside with their bytes, and processed when the code is mended", () =>
+  cluster(async (ipc, theirs) => {
+    let isBad = true;
+    const check = (n: number) => {
+      if (isBad && n % 7 === 3) throw new Error(`bad number ${n}`);
+      return n;
+    };
+    const ours = await ipc.launchModule(
+      moduleOf("Careful", (setup, topologies) => {
+        setup.clusterDepot("*theirs", "Owner", "*numbers");
+        const s = topologies.stream("stream");
+        s.pstate("$$streamed", PState.mapSchema(Number, Number));
+        s.source("*theirs", StreamSourceOptions.startFromBeginning().deadLetterAfter(2))
+          .out("*n")
+          .each(check, "*n")
+          .out("*m")
+          .hashPartition("*m")
+          .compoundAgg("$$streamed", CompoundAgg.map("*m", Agg.count()));
+        const m = topologies.microbatch("micro");
+        m.pstate("$$micro", PState.mapSchema(Number, Number));
+        m.source("*theirs", MicrobatchSourceOptions.startFromBeginning().deadLetterAfter(2))
+          .out("*mb")
+          .explodeMicrobatch("*mb")
+          .out("*n")
+          .each(check, "*n")
+          .out("*m")
+          .hashPartition("*m")
+          .compoundAgg("$$micro", CompoundAgg.map("*m", Agg.count()));
+      }),
+      { tasks: 2, threads: 2, workers: 2 },
+    );
+    const values = numbers(0, 30);
+    await appendAll(theirs, values);
+    await bothProcessed(ours, values.length);
+    const bad = values.filter((n) => n % 7 === 3);
+    for (const topology of ["stream", "micro"]) {
+      const letters = ours.deadLetters().filter((letter) => letter.topology === topology);
+      expect(letters.map(({ record }) => record).sort(byNumber)).toEqual(bad);
+      expect(letters.every(({ depot, failures }) => depot === "*theirs" && failures >= 2)).toBe(true);
+    }
+    isBad = false;
+    expect(await ours.retryDeadLetters()).toBe(2 * bad.length);
+    const endMs = performance.now() + 20_000;
+    while (ours.deadLetters().length > 0 && performance.now() < endMs) await new Promise(setImmediate);
+    expect(ours.deadLetters()).toEqual([]);
+    for (const pstate of ["$$streamed", "$$micro"]) expect(await countsOf(ours, pstate, values)).toEqual(ones(values));
+  }));
+
+function byNumber(a: unknown, b: unknown): number {
+  return (a as number) - (b as number);
+}

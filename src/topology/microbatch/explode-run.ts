@@ -51,12 +51,14 @@ export class ExplodeRun {
   }
 
   #nextView(): View | undefined | typeof notHereYet {
-    const { skip } = this.slice!;
+    const slice = this.slice!;
+    const skipped = slice.skip?.offset;
     for (;;) {
       const view = this.#readView();
       if (view === undefined || view === notHereYet) return view;
+      if (view.offset === skipped) slice.onPassedOver(view.bytes.slice(view.start, view.end));
       // A view of no bytes is a tombstone.
-      if (view.offset !== skip?.offset && view.start < view.end) return view;
+      else if (view.start < view.end) return view;
     }
   }
 

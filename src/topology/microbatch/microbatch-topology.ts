@@ -101,6 +101,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
     const runner = this.#runnerOf(slice.task);
     this.slices.push(slice);
     runner.slices.push(slice);
+    slice.onPassedOver = (record) => runner.passedOver(slice, record);
     slice.letters.onChanged = (retried) => this.#lettersChanged(slice, runner, retried);
   }
 

@@ -1,6 +1,6 @@
 // How far a microbatch topology has come, on disk as progress states (task/turn-entry.ts, section 3). Written in the same turn as the PState changes that it tells of.
 //   of a source in a partition := version u8 (1) | first | next | attempted | end                              (varints)
-//                              or version u8 (2) | first | next | attempted | end | offset | failures | at (epoch ms) | code text | message text
+//                              or version u8 (2) | first | next | attempted | end | offset | failures | at (epoch ms) | code text | message text | length, record
 //     Version 2: record `offset` of the slice does not run; it becomes a dead letter with the commit.
 //     All records in [first, next) are committed. [next, end) is the slice of microbatch `attempted`, when that is the group's `attempted` too.
 //   of a task group, under its first task := version u8 (1) | committed | attempted | 0
@@ -30,6 +30,8 @@ export interface SkippedRecord {
   readonly atMs: number;
   readonly code: string;
   readonly message: string;
+  /** Empty until the attempt has come past it. */
+  readonly record: Uint8Array;
 }
 
 export interface PreparedState {
@@ -53,6 +55,8 @@ export function encodeSlice({ first, next, attempted, end, skip }: SliceState): 
     for (const each of [skip.offset, skip.failures, skip.atMs]) writer.varint(each);
     writer.text(skip.code);
     writer.text(skip.message);
+    writer.varint(skip.record.length);
+    writer.raw(skip.record);
   }
   return writer.take();
 }
@@ -62,8 +66,9 @@ export function decodeSlice(bytes: Uint8Array): SliceState {
   const [first, next, attempted, end] = [reader.varint(), reader.varint(), reader.varint(), reader.varint()];
   if (bytes[0] === VERSION) return { first, next, attempted, end };
   const [offset, failures, atMs] = [reader.varint(), reader.varint(), reader.varint()];
-  const skip = { offset, failures, atMs, code: reader.text(), message: reader.text() };
-  return { first, next, attempted, end, skip };
+  const [code, message, length] = [reader.text(), reader.text(), reader.varint()];
+  const record = bytes.slice(reader.pos, reader.pos + length);
+  return { first, next, attempted, end, skip: { offset, failures, atMs, code, message, record } };
 }
 
 export function encodeGroup({ committed, attempted, prepared }: GroupState): Uint8Array {

@@ -18,8 +18,8 @@ import { RunBatches } from "../batch/run-batches.ts";
 import { letterOf } from "../dead-letters.ts";
 import type { MicrobatchTopology } from "./microbatch-topology.ts";
 import { type ExplodeRun, notHereYet } from "./explode-run.ts";
-import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
-import { encodeGroup, encodeSlice, type GroupState } from "./progress.ts";
+import type { PlannedFailure, PrimedSpan, PrimePlan } from "./prime-plan.ts";
+import { encodeGroup, encodeSlice, type GroupState, type SkippedRecord } from "./progress.ts";
 import type { SliceLetters } from "./slice-letters.ts";
 import type { SourceSlice } from "./slice.ts";
 
@@ -196,7 +196,7 @@ export class MicrobatchRunner extends StageRunner {
     const source = slice.compiled.source;
     const isOf = (place: EventRecord | null | undefined) =>
       place?.source === source && place.task === slice.partitionId;
-    slice.skip = isOf(plan?.skip) ? { ...plan!.skip!, atMs: this.host.env.now() } : undefined;
+    slice.skip = isOf(plan?.skip) ? this.#skipOf(plan!.skip!) : undefined;
     if (slice.skip !== skip || end !== undefined) this.#changedSlices.add(slice);
     slice.letter = isOf(plan?.letter) ? letters.get(plan!.letter!.offset) : undefined;
     for (const letter of letters.list()) {
@@ -208,6 +208,17 @@ export class MicrobatchRunner extends StageRunner {
       if (letter?.retrying)
         letters.put(letterOf(letter.offset, letter.record, failed, failed.failures, this.host.env.now()));
     }
+  }
+
+  #skipOf({ offset, failures, code, message }: PlannedFailure): SkippedRecord {
+    return { offset, failures, code, message, atMs: this.host.env.now(), record: new Uint8Array(0) };
+  }
+
+  /** The attempt has come past the record that it leaves out: what becomes of it is known from here on. */
+  passedOver(slice: SourceSlice, record: Uint8Array): void {
+    slice.skip = { ...slice.skip!, record };
+    this.#changedSlices.add(slice);
+    this.group.changedBy(this);
   }
 
   /** A letter is to run, or was dropped. */

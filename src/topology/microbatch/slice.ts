@@ -32,6 +32,8 @@ export class SourceSlice {
   /** Runs in the present attempt; the slice is empty then. */
   letter: DeadLetter | undefined = undefined;
   readonly letters: SliceLetters;
+  /** The attempt has come past the record that it leaves out. */
+  onPassedOver: (record: Uint8Array) => void = () => {};
 
   constructor(
     readonly compiled: CompiledSource,
@@ -138,8 +140,8 @@ export class SourceSlice {
     this.remote?.log.release(this.next);
   }
 
-  #setAside({ offset, failures, atMs, code, message }: SkippedRecord): void {
-    const record = this.recordAt(offset);
+  #setAside({ offset, failures, atMs, code, message, record: passed }: SkippedRecord): void {
+    const record = passed.length > 0 ? passed : this.recordAt(offset);
     this.letters.put(letterOf(offset, record, { code, message }, failures, atMs));
   }
 
