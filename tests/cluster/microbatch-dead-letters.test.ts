@@ -128,6 +128,35 @@ function moduleOf(place: Place): CompiledModule {
   return module;
 }
 
+test("without dead letters the status names the record in the end, even where its failure shows behind an aggregation only", async () => {
+  world.isBad = () => true;
+  const env = new SimulatedEnv({ seed: 1, onFailure: () => {} });
+  const disk = new MemoryDisk();
+  const module = compileModule(defineModule(pickyModule("behind an aggregation", 0)));
+  const opening = openHand({ env, disk, kv: memoryKv({ disk }) }, module, { tasks, threads: 2 });
+  const engine = await env.complete(opening);
+  const names = Array.from({ length: 20 }, (_, i) => (i === 13 ? `n${i}!` : `n${i}`));
+  await env.complete(append(engine, 2, names, { level: "appendAck" }));
+  const status = () => engine.status().topologies[0]!;
+  for (let waited = 0; status().blocked === null; waited += 100) {
+    if (waited > 60_000) throw new Error("the status names no record");
+    await env.advance(100);
+  }
+  expect(status()).toMatchObject({
+    blocked: { depot: "*names", partition: 2, offset: 13 },
+    processed: 13,
+    deadLetters: 0,
+  });
+  expect(status().blocked!.error).toContain("bad name n13!");
+  world.isBad = () => false;
+  for (let waited = 0; status().processed < 20; waited += 100) {
+    if (waited > 60_000) throw new Error("it does not go on");
+    await env.advance(100);
+  }
+  expect(status().blocked).toBeNull();
+  await env.complete(engine.close());
+});
+
 class Scenario {
   readonly env: SimulatedEnv;
   readonly machines: World[];
