@@ -106,3 +106,35 @@ export class ExplodeRun {
     return this.#place;
   }
 }
+
+export interface Explode {
+  readonly task: Task;
+  /** It has been told of one event. */
+  readonly tree: RunTree;
+  readonly stage: number;
+  readonly vars: readonly unknown[];
+  /** Of the topology; -1: the rows kept in `temporary`. */
+  readonly source: number;
+  readonly temporary: number;
+  readonly decode: CompiledSource["decode"] | undefined;
+}
+
+/** What the runner that owns the task has of the source, or kept rows, goes into its queue. */
+export function explodeOn(
+  runner: { readonly slices: readonly SourceSlice[]; push(run: ExplodeRun): void },
+  { task, tree, stage, vars, source, temporary, decode }: Explode,
+): void {
+  if (source < 0) {
+    const rows = tree.run.kept(temporary, task.id);
+    if (rows.length === 0) tree.ended();
+    else runner.push(new ExplodeRun(tree, stage, vars, task, undefined, rows, undefined));
+    return;
+  }
+  const slices = runner.slices.filter((each) => each.compiled.source === source && each.task === task && !each.isEmpty);
+  if (slices.length === 0) tree.ended();
+  // A task may have several partitions of a remote depot.
+  for (const [i, slice] of slices.entries()) {
+    if (i > 0) tree.born();
+    runner.push(new ExplodeRun(tree, stage, vars, task, slice, [], decode));
+  }
+}

@@ -29,7 +29,7 @@ import { MicrobatchLoop } from "./loop.ts";
 import { Participant } from "./participant.ts";
 import { depotNameOf } from "./failing-record.ts";
 import { originOf, recordOf } from "./record-origin.ts";
-import { ExplodeRun } from "./explode-run.ts";
+import { explodeOn } from "./explode-run.ts";
 import { MicrobatchRunner } from "./runner.ts";
 import { SourceSlice } from "./slice.ts";
 import { StoredProgress } from "./stored-progress.ts";
@@ -424,22 +424,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
     source: number,
     temporary: number,
   ): void {
-    const runner = this.#runnerOf(task);
-    if (source < 0) {
-      const rows = tree.run.kept(temporary, task.id);
-      if (rows.length === 0) tree.ended();
-      else runner.push(new ExplodeRun(tree, stage, vars, task, undefined, rows, undefined));
-      return;
-    }
-    const slices = runner.slices.filter(
-      (each) => each.compiled.source === source && each.task === task && !each.isEmpty,
-    );
-    if (slices.length === 0) tree.ended();
-    // A task may have several partitions of a remote depot.
-    for (const [i, slice] of slices.entries()) {
-      if (i > 0) tree.born();
-      runner.push(new ExplodeRun(tree, stage, vars, task, slice, [], this.#decoders.get(stage)!));
-    }
+    explodeOn(this.#runnerOf(task), { task, tree, stage, vars, source, temporary, decode: this.#decoders.get(stage) });
   }
 
   // ---- control from outside
