@@ -18,7 +18,8 @@ import {
   toArg,
   type ValueVar,
 } from "../paths/arg.ts";
-import { type Path, stepsOf } from "../paths/path.ts";
+import type { Path } from "../paths/path.ts";
+import { stepsOf } from "../paths/path-chain.ts";
 import type { Block } from "./builder.ts";
 import type { Case, LoopVars, SelectOptions, SubBatch, SubSource } from "./builder-parts.ts";
 import type { AckLevelName } from "./compiled.ts";
