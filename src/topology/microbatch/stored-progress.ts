@@ -1,22 +1,20 @@
 // What the store keeps of a microbatch topology on one engine: how far its groups and slices are, their dead letters. Read at recovery, from the Kv and then from
 // the log; collected by the flush.
-import { ByteReader } from "../../base/value-bytes.ts";
+import type { ByteReader } from "../../base/value-bytes.ts";
 import type { ProgressOwner } from "../../task/topology-runtime.ts";
+import { LaterLetters } from "../later-letters.ts";
 import type { RemoteSources } from "../remote/remote-sources.ts";
 import { decodeGroup, decodeSlice, type SliceState } from "./progress.ts";
 import type { MicrobatchRunner } from "./runner.ts";
 import type { SourceSlice } from "./slice.ts";
 import type { SliceLetters } from "./slice-letters.ts";
 
-type LettersStep = (letters: SliceLetters) => void;
-
 export class StoredProgress implements ProgressOwner {
   /** Until their slices begin: by source, then partition. */
   readonly #loaded = new Map<number, Map<number, Uint8Array>>();
   /** Of those, what the Kv does not have: a replica that follows begins none. */
   readonly #changed = new Map<string, { readonly sourceId: number; readonly task: number }>();
-  /** Of remote sources that are not there yet: what their boxes have to be told, by box and partition. */
-  readonly #lettersLater = new Map<string, LettersStep[]>();
+  readonly #lettersLater = new LaterLetters();
 
   constructor(
     /** Stable number of the topology's name in the store. */
@@ -26,20 +24,13 @@ export class StoredProgress implements ProgressOwner {
     readonly remotes: Pick<RemoteSources, "has" | "hasLetters">,
   ) {}
 
-  #letters(id: number, partition: number, step: LettersStep): void {
-    const found = this.slices.find((slice) => slice.letters.id === id && slice.partitionId === partition);
-    if (found !== undefined) step(found.letters);
-    else if (this.remotes.hasLetters(id)) {
-      const key = `${id}/${partition}`;
-      this.#lettersLater.set(key, [...(this.#lettersLater.get(key) ?? []), step]);
-    }
+  #lettersOf(id: number, partition: number): SliceLetters | undefined {
+    return this.slices.find((slice) => slice.letters.id === id && slice.partitionId === partition)?.letters;
   }
 
   /** A remote source has come, and has not begun. */
-  entered({ letters, partitionId }: SourceSlice): void {
-    const key = `${letters.id}/${partitionId}`;
-    for (const step of this.#lettersLater.get(key) ?? []) step(letters);
-    this.#lettersLater.delete(key);
+  entered({ letters }: SourceSlice): void {
+    this.#lettersLater.hand(letters);
   }
 
   loadProgress(sourceId: number, partition: number, state: Uint8Array): void {
@@ -48,7 +39,9 @@ export class StoredProgress implements ProgressOwner {
       if (runner !== undefined) runner.durable = runner.state = decodeGroup(state);
       return;
     }
-    this.#letters(sourceId, partition, (letters) => letters.load(state));
+    const letters = this.#lettersOf(sourceId, partition);
+    if (letters !== undefined) letters.load(state);
+    else if (this.remotes.hasLetters(sourceId)) this.#lettersLater.load(sourceId, partition, state);
     const known = this.slices.some((each) => each.id === sourceId && each.partitionId === partition);
     if (!known && !this.remotes.has(sourceId)) return;
     const states = this.#loaded.get(sourceId);
@@ -58,8 +51,9 @@ export class StoredProgress implements ProgressOwner {
 
   replayProgress(sourceId: number, partition: number, reader: ByteReader, whole: boolean): void {
     if (!whole) {
-      const { bytes, pos, end } = reader;
-      this.#letters(sourceId, partition, (letters) => letters.replay(new ByteReader(bytes, pos, end)));
+      const letters = this.#lettersOf(sourceId, partition);
+      if (letters !== undefined) letters.replay(reader);
+      else if (this.remotes.hasLetters(sourceId)) this.#lettersLater.replay(sourceId, partition, reader);
       return;
     }
     this.loadProgress(sourceId, partition, reader.bytes.slice(reader.pos, reader.end));
@@ -88,12 +82,14 @@ export class StoredProgress implements ProgressOwner {
       return state === undefined ? [] : [{ ...at, state }];
     });
     this.#changed.clear();
+    changed.push(...this.#lettersLater.takeChanged());
     return runner === undefined ? changed : [...changed, ...runner.collectProgress(this.#hasBegun)];
   }
 
   readonly #hasBegun = ({ id, partitionId }: SourceSlice): boolean => this.#loaded.get(id)?.has(partitionId) !== true;
 
   progressLost(): void {
+    this.#lettersLater.lost();
     for (const [sourceId, states] of this.#loaded)
       for (const task of states.keys()) this.#changed.set(`${sourceId}/${task}`, { sourceId, task });
     for (const runner of this.runners.values()) runner.dirty = true;

@@ -1,22 +1,20 @@
 // What the store keeps of a stream topology on one engine: progress of its sources, their dead letters, marks of open trees. Read at recovery, from the Kv and then
 // from the log; collected by the flush.
-import { ByteReader, ByteWriter } from "../../base/value-bytes.ts";
+import { type ByteReader, ByteWriter } from "../../base/value-bytes.ts";
 import type { ProgressOwner } from "../../task/topology-runtime.ts";
 import { readMarks } from "./applied-marks.ts";
 import type { StreamRunner } from "./batch.ts";
+import { LaterLetters } from "../later-letters.ts";
 import type { RemoteSources } from "../remote/remote-sources.ts";
 import { LoadedProgress } from "./loaded-progress.ts";
 import { encodeState } from "./progress.ts";
 import type { SourceLetters } from "./source-letters.ts";
 import type { SourcePartition } from "./source.ts";
 
-type LettersStep = (letters: SourceLetters) => void;
-
 export class StoredProgress implements ProgressOwner {
   /** Until the sources begin. */
   readonly loaded: LoadedProgress;
-  /** Of remote sources that are not there yet: what their boxes have to be told, by box and partition. */
-  readonly #lettersLater = new Map<string, LettersStep[]>();
+  readonly #lettersLater = new LaterLetters();
 
   constructor(
     readonly topology: string,
@@ -33,31 +31,27 @@ export class StoredProgress implements ProgressOwner {
     return this.sources.find((source) => source.id === sourceId && source.partitionId === partition);
   }
 
-  #letters(id: number, partition: number, step: LettersStep): void {
-    const found = this.sources.find((source) => source.letters.id === id && source.partitionId === partition);
-    if (found !== undefined) step(found.letters);
-    else if (this.remotes.hasLetters(id)) {
-      const key = `${id}/${partition}`;
-      this.#lettersLater.set(key, [...(this.#lettersLater.get(key) ?? []), step]);
-    }
+  #lettersOf(id: number, partition: number): SourceLetters | undefined {
+    return this.sources.find((source) => source.letters.id === id && source.partitionId === partition)?.letters;
   }
 
   /** A remote source has come, and has not begun. */
-  entered(source: SourcePartition): void {
-    const key = `${source.letters.id}/${source.partitionId}`;
-    for (const step of this.#lettersLater.get(key) ?? []) step(source.letters);
-    this.#lettersLater.delete(key);
+  entered({ letters }: SourcePartition): void {
+    this.#lettersLater.hand(letters);
   }
 
   loadProgress(sourceId: number, partition: number, state: Uint8Array): void {
-    this.#letters(sourceId, partition, (letters) => letters.load(state));
+    const letters = this.#lettersOf(sourceId, partition);
+    if (letters !== undefined) letters.load(state);
+    else if (this.remotes.hasLetters(sourceId)) this.#lettersLater.load(sourceId, partition, state);
     if (this.#find(sourceId, partition) !== undefined || this.remotes.has(sourceId))
       this.loaded.load(sourceId, partition, state);
   }
 
   replayProgress(sourceId: number, partition: number, reader: ByteReader, whole: boolean): void {
-    const { pos } = reader;
-    this.#letters(sourceId, partition, (letters) => letters.replay(new ByteReader(reader.bytes, pos, reader.end)));
+    const letters = this.#lettersOf(sourceId, partition);
+    if (letters !== undefined) letters.replay(reader);
+    else if (this.remotes.hasLetters(sourceId)) this.#lettersLater.replay(sourceId, partition, reader);
     const source = this.#find(sourceId, partition);
     if (source === undefined && !this.remotes.has(sourceId)) return;
     if (source !== undefined) source.dirty = true;
@@ -65,7 +59,7 @@ export class StoredProgress implements ProgressOwner {
   }
 
   collectProgress(group: number): { readonly sourceId: number; readonly task: number; readonly state: Uint8Array }[] {
-    const changed = this.loaded.takeChanged();
+    const changed = [...this.loaded.takeChanged(), ...this.#lettersLater.takeChanged()];
     for (const source of this.sources) {
       if (source.task.group !== group) continue;
       const { letters } = source;
@@ -81,6 +75,7 @@ export class StoredProgress implements ProgressOwner {
 
   progressLost(): void {
     this.loaded.lost();
+    this.#lettersLater.lost();
     for (const source of this.sources) source.dirty = source.letters.dirty = true;
     for (const runner of this.runners.values()) runner.marks.dirty = true;
   }
