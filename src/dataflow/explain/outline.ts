@@ -38,7 +38,7 @@ function objectsOf(module: ModuleDefinition): ExplainedObject[] {
     ...module.mirrors.map(({ name, kind, module: other, object }) => ({
       kind: "mirror" as const,
       name,
-      about: `${kind} ${object} of ${other}`,
+      about: `${kind === "pstate" ? "PState" : kind} ${object} of ${other}`,
     })),
   ];
 }

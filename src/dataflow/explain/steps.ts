@@ -5,6 +5,7 @@ import type { AggSink } from "../batch/sinks.ts";
 import { type FlowNode, type FlowOp, type Label, patternBindings, targetBindings, type StateRef } from "../flow.ts";
 import { Ops } from "../ops.ts";
 import type { Plan } from "../plan.ts";
+import { isOp, type Op } from "../../paths/arg.ts";
 import { isBatchOp } from "../batch/flow.ts";
 import type { ExplainedEdge, ExplainedStep, StepKind } from "./explained.ts";
 import { isAuthors, type PlanText, pathText, short, varName } from "./text.ts";
@@ -202,6 +203,8 @@ export class StepReader {
     const outs = this.#outs(node);
     switch (op.kind) {
       case "call":
+        if (isOp(op.fn) && isInternal(op.fn))
+          return { kind: "compute", text: `${this.#internal(node, op.fn.name)}${outs}` };
         return { kind: "compute", text: `${text.fn(op.fn)}(${text.args(op.args)})${outs}` };
       case "keepTrue":
         return { kind: "branch", text: `goes on if ${text.arg(op.condition)}` };
@@ -290,7 +293,7 @@ export class StepReader {
     };
   }
 
-  #boundary(_node: FlowNode, op: Exclude<FlowOp, BatchFlowOp>): Words {
+  #boundary(node: FlowNode, op: Exclude<FlowOp, BatchFlowOp>): Words {
     const { text, module } = this.#parts;
     switch (op.kind) {
       case "send": {
@@ -300,6 +303,10 @@ export class StepReader {
       case "overtime":
         return this.#go(op.resume, "wait", "if the event has run too long", "lets others run if it has run too long");
       case "await":
+        if (isOp(op.fn) && isInternal(op.fn)) {
+          const words = `asks another module: ${this.#what(node).replaceAll("Ops.", "")}`;
+          return this.#go(op.resume, "wait", "the answer of another module", words);
+        }
         return this.#go(op.resume, "wait", "the promise", `waits for ${text.fn(op.fn)}(${text.args(op.args)})`);
       case "selectYielding": {
         const { name } = module.pstates[op.pstate]!;
@@ -436,6 +443,11 @@ export class StepReader {
 
   // ---- helpers
 
+  /** Ops of the compiler's own, for objects of other modules: the author's call says more. */
+  #internal(node: FlowNode, name: string): string {
+    return name === "rows" ? "each row" : `chooses a partition: ${this.#what(node).replaceAll("Ops.", "")}`;
+  }
+
   #what(node: FlowNode): string {
     return this.#parts.plan.program.lines[node.id]!.what;
   }
@@ -449,8 +461,12 @@ export class StepReader {
   }
 }
 
+function isInternal(op: Op): boolean {
+  return !op.name.startsWith("Ops.") && !op.name.startsWith("record(");
+}
+
 function arrow(names: readonly string[]): string {
-  const shown = names.filter((name) => name !== "unused").map(varName);
+  const shown = names.filter((name) => name !== "unused" && !name.startsWith("@")).map(varName);
   return shown.length === 0 ? "" : ` → ${shown.join(", ")}`;
 }
 

@@ -53,6 +53,9 @@ export class PlanText {
       case "all":
         return "every task";
       case "task":
+        // The task of a chosen partition of another module's object.
+        if (to.task.kind === "expr" && isOp(to.task.op) && to.task.op.name === "task of a partition")
+          return `the task that has that partition`;
         return to.task.kind === "const" ? `task ${String(to.task.value)}` : `task ${this.arg(to.task)}`;
       case "hash":
         return to.byKeys ? "the task of its keys' hash" : `the task of hash(${this.arg(to.key)})`;
