@@ -44,14 +44,17 @@ export function candidateOf(
   return eligible.find((member) => !excluded.has(member)) ?? eligible[0];
 }
 
-/** Members without a process leave the set at once, where enough are left: the first commit need not wait for them. */
+/**
+ * The former leader leaves the set at once if its process is gone and enough are left: the first commit need not wait for it. Of other members that are not seen it is not
+ * known whether they are gone or have not been seen yet.
+ */
 export function electedRecord(
   record: GroupRecord,
   live: LiveMembers,
   leader: Member,
   options: { readonly minInSync: number },
 ): GroupRecord {
-  const here = record.inSync.filter((member) => live.has(member));
+  const here = record.inSync.filter((member) => member !== record.leader || live.has(member));
   return {
     ...record,
     epoch: record.epoch + 1,

@@ -61,6 +61,7 @@ export class GroupLeader {
     const { self, epoch, members, inSync, end, durable, committed } = options;
     assert(inSync.includes(self), `member ${self} leads epoch ${epoch} without being in sync`);
     assert(committed <= durable && durable <= end, `leader: committed ${committed}, durable ${durable}, end ${end}`);
+    assert(options.maxLagMs > 0 && options.minInSync > 0, "leader: its limits are not numbers");
     this.self = self;
     this.epoch = epoch;
     this.servesFrom = end;

@@ -43,6 +43,8 @@ export class Replica implements StoreLog {
   readonly #links = new Map<Member, FollowerLink>();
   #upstream: FollowerSession | undefined;
   #live: ReadonlyMap<Member, LiveReplica> = new Map();
+  /** Members that have ever been there: of another it is not known that it is gone. */
+  readonly #seen = new Set<Member>();
   #record: GroupRecord | undefined;
   /** Entries whose sync is on its way, as positions of both kinds. */
   readonly #marks = new SyncMarks();
@@ -158,6 +160,7 @@ export class Replica implements StoreLog {
   view(record: GroupRecord, live: ReadonlyMap<Member, LiveReplica>): void {
     if (this.#stopped) return;
     this.#live = live;
+    for (const member of live.keys()) this.#seen.add(member);
     const { self, life } = this.#options;
     const leader = this.#leader;
     if (leader !== undefined) {
@@ -166,7 +169,7 @@ export class Replica implements StoreLog {
         return;
       }
       this.#record = record;
-      for (const { member } of leader.followers) leader.gone(member, !live.has(member));
+      this.#tellGone(leader);
       return;
     }
     this.#record = record;
@@ -207,10 +210,14 @@ export class Replica implements StoreLog {
     });
     env.log.info("a task group has a new leader: this replica", { group, epoch, member: self, end: this.#runs.end });
     for (const member of members) if (member !== self) this.#link(member);
-    for (const { member } of this.#leader.followers) this.#leader.gone(member, !this.#live.has(member));
+    this.#tellGone(this.#leader);
     this.#mark();
     this.#log.commit(false);
     this.#everyTick();
+  }
+
+  #tellGone(leader: GroupLeader): void {
+    for (const { member } of leader.followers) leader.gone(member, this.#seen.has(member) && !this.#live.has(member));
   }
 
   #link(member: Member): void {

@@ -17,6 +17,7 @@ import { membersOf } from "../cluster/replica-sets.ts";
 import { DynamicOptions } from "../roles/worker/dynamic-options.ts";
 import { GroupReplica } from "../roles/worker/group-replica.ts";
 import { WorkerReplicas } from "../roles/worker/worker-replicas.ts";
+import { OptionView } from "../task/option-view.ts";
 import type { Engine } from "../task/engine.ts";
 import type { TopologyStatus } from "../task/engine-api.ts";
 import type { MemoryPlatform, MemoryWorld } from "./platform-memory.ts";
@@ -226,6 +227,7 @@ export class ReplicatedModule {
     const host = this.hostOf(worker);
     const { disk, kv, transport } = life.platform;
     const options = new DynamicOptions(module.definition.launchOptions, settings);
+    const view = new OptionView(options);
     const failed = (error: unknown) => {
       if (!life.dead) onBroken?.(host, error);
     };
@@ -260,8 +262,8 @@ export class ReplicatedModule {
         self: worker,
         life: life.life,
         control: { propose: (epoch, inSync) => life.watch!.propose(group, epoch, inSync) },
-        minInSync: () => minInSyncOf(options.get("replication.min.isr"), replicationFactor),
-        maxLagMs: () => options.get("replication.max.time.lag.millis") as number,
+        minInSync: () => minInSyncOf(view.get("replication.min.isr"), replicationFactor),
+        maxLagMs: () => view.number("replication.max.time.lag.millis"),
       },
     });
   }

@@ -21,6 +21,7 @@ import { type Doors, installDoors, type LoadedModule, type LoadOptions, loadModu
 import type { RehearsalOptions } from "./rehearsal.ts";
 import { GroupReplica, type GroupReplicaOptions } from "./group-replica.ts";
 import { type GroupRecord, type Member, minInSyncOf } from "../../replication/group-record.ts";
+import { OptionView } from "../../task/option-view.ts";
 import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
 
 export interface EngineThreadOptions {
@@ -244,7 +245,7 @@ export class EngineThread {
 
   #replicaOptions({ assignment, life }: OpenEngine, host: () => EngineHostOptions): GroupReplicaOptions {
     const { dataId, factor } = assignment.replication!;
-    const options = this.#dynamic!;
+    const options = new OptionView(this.#dynamic!);
     return {
       env: this.#env,
       host,
@@ -255,7 +256,7 @@ export class EngineThread {
         life,
         control: { propose: (epoch, inSync) => this.#propose(epoch, inSync) },
         minInSync: () => minInSyncOf(options.get("replication.min.isr"), factor),
-        maxLagMs: () => options.get("replication.max.time.lag.millis") as number,
+        maxLagMs: () => options.number("replication.max.time.lag.millis"),
       },
       onFailed: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
     };

@@ -27,7 +27,7 @@ test("only in-sync members stand, the preferred first, an excluded one when ther
   expect(candidateOf(led, live([0, "x"]), new Set([0]))).toBe(0);
 });
 
-test("members without a process leave the set at an election where enough are left", () => {
+test("the former leader leaves the set at an election where enough are left, members that are not seen stay", () => {
   const record: GroupRecord = { ...led, inSync: [0, 1, 2] };
   const here = live([1, "b"], [2, "c"]);
   expect(electedRecord(record, here, 1, { minInSync: 2 })).toEqual({
@@ -37,7 +37,8 @@ test("members without a process leave the set at an election where enough are le
     leaderLife: "b",
     inSync: [1, 2],
   });
-  expect(electedRecord(record, live([1, "b"]), 1, { minInSync: 2 }).inSync).toEqual([0, 1, 2]);
+  expect(electedRecord(record, live([1, "b"]), 1, { minInSync: 2 }).inSync).toEqual([1, 2]);
+  expect(electedRecord(record, here, 1, { minInSync: 3 }).inSync).toEqual([0, 1, 2]);
 });
 
 test("the minimum is one less than the replicas unless it is set, and never outside of them", () => {
