@@ -1,6 +1,6 @@
 // The supervisor of a node: keeps the workers that the metastore assigns to it running. It decides in `reconcile.ts`; here files, processes and the
 // metastore are read and the actions performed. A crash of it touches no worker: the next one finds them by their files and goes on.
-import { messageOf } from "../../base/errors.ts";
+import { messageOf, RamaError } from "../../base/errors.ts";
 import { ClusterStore } from "../../cluster/cluster-store.ts";
 import { routesOf } from "../../cluster/routes.ts";
 import type { Config } from "../../config/rama-yaml.ts";
@@ -149,10 +149,24 @@ export class Supervisor {
   }
 
   async #watchAssignments(): Promise<void> {
-    const { metastore, store } = this.#parts;
-    for await (const _names of metastore.watchChildren(tree.assignments(this.id), this.#stop.signal)) {
-      this.#tasks = await store.assignments(this.id);
+    const { signal } = this.#stop;
+    for await (const _names of this.#parts.metastore.watchChildren(tree.assignments(this.id), signal)) {
+      while (!(await this.#readTasks()) && !signal.aborted) await this.#parts.options.platform.env.sleep(500, signal);
+    }
+  }
+
+  /** False: the metastore was out of reach. */
+  async #readTasks(): Promise<boolean> {
+    try {
+      this.#tasks = await this.#parts.store.assignments(this.id);
       this.#tasksKnown = true;
+      return true;
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      this.#parts.options.platform.env.log.warn("tasks are not known now, and asked for again", {
+        error: error.message,
+      });
+      return false;
     }
   }
 
