@@ -49,6 +49,17 @@ test("a failing test of a project fails its command", () => {
   expect(err).toContain("failing.test.ts:1");
 });
 
+test("run ends with the program's exit code, also when a cluster was left open", () => {
+  const open = `
+    import { InProcessCluster } from "rama/test";
+    const ipc = await InProcessCluster.create();
+    console.log((await ipc.getDeployedModuleNames()).size);`;
+  writeFileSync(join(app, "open.ts"), open);
+  expect(run(app, "run", "open.ts")).toMatchObject({ code: 0, out: "0\n", err: "" });
+  writeFileSync(join(app, "seven.ts"), `${open}\nprocess.exitCode = 7;`);
+  expect(run(app, "run", "seven.ts")).toMatchObject({ code: 7, out: "0\n" });
+});
+
 test("dev runs cluster and module in one terminal, deploys again on save, tells mistakes, and Ctrl-C ends everything", async () => {
   const { home } = unpacked;
   const settings = ["zookeeper.port", "conductor.port", "cluster.ui.port", "supervisor.port.range"];
