@@ -131,7 +131,13 @@ export class FakeCluster {
         if (name !== "M") throw new RamaError("MODULE_NOT_FOUND", `no module ${name}`);
         return this.routes;
       }),
-      pool: new ConnectionPool({ env: this.env, transport, release: "0.1.0", connectTimeoutMs: 500 }),
+      pool: new ConnectionPool({
+        env: this.env,
+        transport,
+        release: "0.1.0",
+        connectTimeoutMs: 500,
+        onSilent: () => {},
+      }),
       classes: new ClassRegistry(),
       scratch: new FrameWriter(256),
       config: configOf(settings, "test"),

@@ -37,7 +37,14 @@ export class ClientCore {
       env,
       config,
       routing: new Routing(env, options.fetchRoutes),
-      pool: new ConnectionPool({ env, transport, release, connectTimeoutMs: 5_000 }),
+      pool: new ConnectionPool({
+        env,
+        transport,
+        release,
+        connectTimeoutMs: 5_000,
+        onSilent: (moduleName, connection) =>
+          env.spawn("routes of a silent engine", () => this.context.routing.leaveIfMoved(moduleName, connection)),
+      }),
       classes,
       scratch: new FrameWriter(256, classes),
       proxies: new Set(),

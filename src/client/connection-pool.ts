@@ -2,6 +2,7 @@
 import type { Env } from "../base/env.ts";
 import type { Address, Transport } from "../net/transport.ts";
 import { CLIENT_ID_BYTES, encodeHello, PEER_CLIENT } from "../protocol/hello.ts";
+import type { ModuleRoutes } from "../protocol/routes.ts";
 import { features } from "../protocol/table.ts";
 import { EngineConnection } from "./connection.ts";
 import type { RouteTable } from "./routing.ts";
@@ -11,6 +12,8 @@ export interface ConnectionPoolOptions {
   readonly transport: Transport;
   readonly release: string;
   readonly connectTimeoutMs: number;
+  /** Requests to an engine of the module are not answered for a while. */
+  readonly onSilent: (moduleName: string, connection: EngineConnection) => void;
 }
 
 export class ConnectionPool {
@@ -30,23 +33,24 @@ export class ConnectionPool {
     const group = task % table.routes.groups.length;
     const known = table.connections[group];
     if (known !== undefined && known.state !== "closed") return known;
-    const connection = this.get(table.address(task), table.routes.moduleInstanceId);
+    const connection = this.#get(table.address(task), table.routes);
     table.connections[group] = connection;
     return connection;
   }
 
   /** Open or opening. */
-  get(address: Address, moduleInstanceId: string): EngineConnection {
+  #get(address: Address, { moduleName, moduleInstanceId }: ModuleRoutes): EngineConnection {
     const key = `${address.host}:${address.port}/${moduleInstanceId}`;
     const known = this.#connections.get(key);
     if (known !== undefined) return known;
-    const { env, transport, release, connectTimeoutMs } = this.#options;
+    const { env, transport, release, connectTimeoutMs, onSilent } = this.#options;
     const connection = new EngineConnection({
       env,
       transport,
       address,
       hello: encodeHello({ peer: PEER_CLIENT, clientId: this.clientId, release, moduleInstanceId, features }),
       connectTimeoutMs,
+      onSilent: (silent) => onSilent(moduleName, silent),
       onClosed: (closed) => {
         if (this.#connections.get(key) === closed) this.#connections.delete(key);
       },

@@ -44,10 +44,14 @@ export interface ConnectionOptions {
   readonly hello: Uint8Array;
   readonly connectTimeoutMs: number;
   readonly onClosed: (connection: EngineConnection) => void;
+  /** Requests wait, and nothing has come for `silentMs`; told again while it stays so. */
+  readonly onSilent: (connection: EngineConnection) => void;
 }
 
 /** Requests whose time is up are looked for this often at most; a timeout is that much late. */
 const sweepMs = 250;
+/** A machine that stands still or is cut off keeps its connections: after so long someone should look whether others do its work now. */
+const silentMs = 1_000;
 const answerHeaderBytes = 5;
 
 export class EngineConnection {
@@ -66,6 +70,9 @@ export class EngineConnection {
   #nextRequest = 1;
   #nextPath = 0;
   #sweep: Timer | undefined;
+  /** Something has come since the last sweep. */
+  #heard = false;
+  #quietSinceMs = 0;
   #settleOpened!: { resolve: () => void; reject: (error: RamaError) => void };
 
   constructor(options: ConnectionOptions) {
@@ -91,7 +98,10 @@ export class EngineConnection {
     const request = this.#nextRequest;
     this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
     this.#pending.set(request, pending);
-    if (this.#sweep === undefined) this.#scheduleSweep(pending.deadline);
+    if (this.#sweep === undefined) {
+      this.#quietSinceMs = this.#options.env.monotonicMs();
+      this.#scheduleSweep(pending.deadline);
+    }
     return request;
   }
 
@@ -169,6 +179,7 @@ export class EngineConnection {
 
   #onFrame(frame: Uint8Array): void {
     if (this.state === "closed") return;
+    this.#heard = true;
     try {
       if (frame[0] === GOODBYE) {
         this.close(decodeGoodbye(frame));
@@ -260,8 +271,17 @@ export class EngineConnection {
         const { host, port } = this.address;
         pending.onFailure(new RamaError("TIMEOUT", `${host}:${port} did not answer in time`, { host, port }));
       }
-      if (this.#pending.size > 0 && this.state === "open") this.#scheduleSweep(now + sweepMs);
+      if (this.#pending.size === 0 || this.state !== "open") return;
+      this.#watchSilence(now);
+      this.#scheduleSweep(now + sweepMs);
     });
+  }
+
+  #watchSilence(now: number): void {
+    const isSilent = !this.#heard && now - this.#quietSinceMs >= silentMs;
+    if (this.#heard || isSilent) this.#quietSinceMs = now;
+    this.#heard = false;
+    if (isSilent) this.#options.onSilent(this);
   }
 }
 

@@ -131,6 +131,19 @@ export class Routing {
     }
   }
 
+  /** An engine is silent: its connection ends when, by fresh routes, others have its task groups. What is in flight then goes to them. */
+  async leaveIfMoved(moduleName: string, connection: EngineConnection): Promise<void> {
+    try {
+      const { routes } = await this.refresh(moduleName, this.#tables.get(moduleName));
+      const { host, port } = connection.address;
+      if (routes.groups.some((group) => group.host === host && group.port === port)) return;
+      const message = `${host}:${port} does not answer, and others have its task groups now`;
+      connection.close(new RamaError("CONNECTION_LOST", message, { host, port }));
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+    }
+  }
+
   forget(moduleName: string): void {
     this.#tables.delete(moduleName);
   }
