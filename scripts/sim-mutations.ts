@@ -6,6 +6,8 @@ export interface Mutation {
   readonly file: string;
   readonly find: string;
   readonly put: string;
+  /** Kinds of faults to look with; all when left out. */
+  readonly kinds?: string;
 }
 
 export const mutations: readonly Mutation[] = [
@@ -29,6 +31,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "entries are applied before they are durable",
+    kinds: "power cut in a sync,slow syncs,kill worker",
     file: "src/replication/replog.ts",
     find: "while (at < numbers.length && numbers[at]! <= logNumber) at++;",
     put: "while (at < numbers.length) at++;",
@@ -41,6 +44,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a torn tail is left in the log",
+    kinds: "power cut in a sync,power cut",
     file: "src/storage/log-open.ts",
     find: "    if (!restIsZero) file.truncate(validEnd);\n",
     put: "",
@@ -53,12 +57,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "the log is not synced again after a restart",
+    kinds: "kill worker and power cut",
     file: "src/storage/log-open.ts",
     find: "    file.datasyncSync();\n    disk.syncDir(dir);\n    newest.bytes",
     put: "    newest.bytes",
   },
   {
     name: "a damaged record ends the log silently",
+    kinds: "bit flip,kill worker",
     file: "src/storage/log-open.ts",
     find: "if (damaged >= 0) throw this.#corrupt(path, scan.validEnd);",
     put: "void damaged;",
@@ -71,6 +77,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "half a turn counts after a crash",
+    kinds: "power cut in a sync,power cut",
     file: "src/task/turn-entry.ts",
     find: "    if ((flags & LAST) === 0) {",
     put: "    if (false as boolean) {",

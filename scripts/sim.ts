@@ -26,6 +26,7 @@ async function hunt(mutation: Mutation, seeds: number): Promise<Hunt> {
     "--until-failure",
     "--no-shrink",
   ];
+  if (mutation.kinds !== undefined) options.push("--kinds", mutation.kinds);
   const child = Bun.spawn(
     [process.execPath, "--preload", `${import.meta.dir}/sim-preload.ts`, `${import.meta.dir}/sim.ts`, ...options],
     { env: { ...process.env, RAMA_SIM_MUTATION: mutation.name }, stdout: "pipe", stderr: "pipe" },

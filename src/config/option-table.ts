@@ -220,7 +220,7 @@ export const options: readonly Option[] = [
     undefined,
     "Export names of RamaCustomSerialization objects of the bundle.",
   ),
-  config("worker", "log.segment.bytes", int(65536), 64 * megabyte, "Size of a segment of the thread's log."),
+  config("worker", "log.segment.bytes", int(4096), 64 * megabyte, "Size of a segment of the thread's log."),
   config(
     "worker",
     "disk.min.free",

@@ -64,6 +64,8 @@ export interface EngineOptions {
   readonly paused?: readonly string[];
   /** Shared memory that tells the worker's main thread what runs (`stuck-note.ts`). */
   readonly stuckNote?: SharedArrayBuffer;
+  /** Size of a segment of the store's log. */
+  readonly segmentSizeBytes?: number;
   /** Size of the files of depot partitions; tests make it small. */
   readonly depotSegmentBytes?: number;
   /** Absent: the engine's groups have no other replica, and it leads them. */

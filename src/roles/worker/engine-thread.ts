@@ -224,6 +224,7 @@ export class EngineThread {
         paused: this.#paused,
         release: open.release,
         recordBytesMax: config.get("limit.record.bytes"),
+        segmentSizeBytes: config.get("log.segment.bytes"),
         answerBytesMax,
         addressOf: (task) => this.#groups[task % assignment.threads],
         // Its disk or an assertion failed: a process that is started again recovers from what is durable, one that stays answers nothing.

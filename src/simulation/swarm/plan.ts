@@ -125,7 +125,7 @@ export function settingsOf(chance: Chance): Record<string, unknown> {
     "worker.task.threads": chance.of([1, 1, 2]),
     "zookeeper.session.timeout.millis": chance.of([1_000, 4_000, 10_000]),
     "supervisor.worker.heartbeat.timeout.millis": chance.of([1_500, 5_000]),
-    "log.segment.bytes": chance.of([64 * 1024, 256 * 1024, 16 * 1024 * 1024]),
+    "log.segment.bytes": chance.of([4 * 1024, 16 * 1024, 16 * 1024 * 1024]),
     "foreign.depot.operation.timeout.millis": chance.of([1_000, 5_000, 20_000]),
     "topology.stream.timeout.seconds": chance.of([2, 30]),
     "topology.microbatch.phase.timeout.seconds": chance.of([2, 30]),
