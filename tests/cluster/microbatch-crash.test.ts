@@ -97,19 +97,19 @@ class Scenario {
     readonly type: new () => RamaModule,
     seed: number,
     engines: number,
-    /** Longest sync of the coordinator's disk. */
-    slowMs = 2,
+    /** Longest syncs, by engine, and hops; at random below that unless both are given. */
+    readonly times: { readonly syncMs?: readonly number[]; readonly hopMs?: number } = {},
   ) {
     this.env = new SimulatedEnv({ seed, onFailure: () => {} });
-    this.machines = Array.from({ length: engines }, (_, i) => this.#machine(i === 0 ? slowMs : 2));
+    this.machines = Array.from({ length: engines }, (_, i) => this.#machine(times.syncMs?.[i] ?? 2));
     this.engines = this.machines.map(() => undefined);
   }
 
   #machine(slowMs: number): World {
-    const { env } = this;
+    const { env, times } = this;
     const disk = new MemoryDisk({
       syncDelay: async () => {
-        await env.sleep(env.random() * slowMs);
+        await env.sleep(times.hopMs === undefined ? env.random() * slowMs : slowMs);
       },
     });
     return { env, disk, kv: memoryKv({ disk }) };
@@ -123,7 +123,7 @@ class Scenario {
     const { env, engines } = this;
     const router = {
       send: (task: number, frame: Uint8Array) => {
-        env.setTimer(env.random() * 2, () => engines[task % engines.length]?.deliver(task, frame));
+        env.setTimer(this.times.hopMs ?? env.random() * 2, () => engines[task % engines.length]?.deliver(task, frame));
       },
     };
     const set = { "topology.microbatch.phase.timeout.seconds": 0.3, "depot.microbatch.max.records": 7 };
@@ -182,10 +182,16 @@ class Scenario {
     return all;
   }
 
-  cut(i: number): void {
-    const { env, machines, engines } = this;
-    machines[i]!.disk.powerCut(() => env.random());
-    machines[i]!.kv.powerCut(() => env.random());
+  /** Funds that readers of that engine see. */
+  async fundsOn(i: number): Promise<unknown[]> {
+    const mine = Array.from({ length: tasks }, (_, task) => task).filter((task) => task % this.engines.length === i);
+    return this.env.complete(Promise.all(mine.map((task) => entries(this.engines[i]!, task))));
+  }
+
+  cut(i: number, random: () => number = () => this.env.random()): void {
+    const { machines, engines } = this;
+    machines[i]!.disk.powerCut(random);
+    machines[i]!.kv.powerCut(random);
     engines[i]!.abort();
     engines[i] = undefined;
   }
@@ -250,7 +256,7 @@ async function survive(type: new () => RamaModule, seed: number, engines: number
 
 /** The coordinator dies between the moments when others and when itself know of a decision. */
 async function coordinatorDies(seed: number): Promise<void> {
-  const scenario = new Scenario(Bank, seed, 2, 10);
+  const scenario = new Scenario(Bank, seed, 2, { syncMs: [10, 2] });
   const { env } = scenario;
   for (let life = 0; life < 25; life++) {
     await scenario.open();
@@ -265,6 +271,29 @@ async function coordinatorDies(seed: number): Promise<void> {
   await scenario.check();
   await scenario.close();
 }
+
+test("a coordinator that dies when others have applied, and it has not, finds that it was decided", async () => {
+  const scenario = new Scenario(Bank, 1, 2, { syncMs: [8, 0.1], hopMs: 0.1 });
+  const { env } = scenario;
+  let open = 0;
+  for (let life = 0; life < 12; life++) {
+    await scenario.open();
+    // What is left of the life before comes to its end first.
+    await scenario.check();
+    const before = JSON.stringify(await scenario.fundsOn(1));
+    scenario.append(4);
+    for (let waited = 0; JSON.stringify(await scenario.fundsOn(1)) === before; waited += 0.25) {
+      if (waited > 2000) break;
+      await env.advance(0.25);
+    }
+    if (scenario.engines[0]!.status().topologies[0]!.processed < scenario.sent) open++;
+    scenario.cut(0, () => 0);
+  }
+  expect(open).toBeGreaterThan(6);
+  await scenario.open();
+  await scenario.check();
+  await scenario.close();
+});
 
 for (let seed = 1; seed <= 8; seed++) {
   test(
