@@ -262,6 +262,7 @@ async function coordinatorDies(seed: number): Promise<void> {
   const { env } = scenario;
   for (let life = 0; life < 25; life++) {
     await scenario.open();
+    if (life % 2 === 0) scenario.append(1, 20_000);
     for (let step = 10 + env.random() * 40; step > 0; step--) {
       scenario.append(1);
       await env.advance(env.random() * 4);
