@@ -1,6 +1,6 @@
 // What the HTTP apps are given to read: by the conductor for the Cluster UI, by a supervisor for REST.
 import type { ClusterStore } from "../cluster/cluster-store.ts";
-import type { DeadLettersAnswer } from "../protocol/control.ts";
+import type { DeadLettersAnswer, DeadLettersCall } from "../protocol/control.ts";
 import type { ClusterStatusAnswer, ModuleStatusAnswer } from "../protocol/conductor.ts";
 
 export type HttpApp = (request: Request) => Response | Promise<Response>;
@@ -15,6 +15,8 @@ export interface ConductorView {
   clusterStatus(): Promise<ClusterStatusAnswer>;
   moduleStatus(name: string): Promise<ModuleStatusAnswer>;
   deadLetters(moduleName: string): Promise<DeadLettersAnswer>;
+  changeDeadLetters(moduleName: string, call: DeadLettersCall): Promise<DeadLettersAnswer>;
+  pauseTopology(moduleName: string, topology: string, paused: boolean): Promise<void>;
 }
 
 export interface SupervisorView {

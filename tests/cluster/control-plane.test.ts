@@ -393,6 +393,33 @@ test("a pause reaches the workers that run, those that are started later, and th
   expect(latest().pauses).toEqual({});
 });
 
+test("the conductor's API pauses and resumes topologies; other content types and bodies are refused", async () => {
+  const c = await cluster();
+  const { conductor, call } = await launched(c);
+  const told = await pausesTold(c.platform);
+  await call(LAUNCH, launchRequest("M", { objects }));
+  const post = (path: string, body: string, type = "application/json") =>
+    c.platform.http.fetch(`http://localhost:${conductor.uiPort}/api/modules/M/${path}`, {
+      method: "POST",
+      body,
+      headers: { "content-type": type },
+    });
+  const paused = await post("topologies/work", '{"paused": true}');
+  expect([paused.status, await paused.json()]).toEqual([200, { paused: true }]);
+  expect(told.at(-1)).toEqual({ topology: "work", paused: true });
+  expect((await post("topologies/work", '{"paused": false}')).status).toBe(200);
+  expect(told.at(-1)).toEqual({ topology: "work", paused: false });
+  for (const [body, type] of [
+    ['{"paused": true}', "text/plain"],
+    ['{"paused": 1}', "application/json"],
+    ["[]", "application/json"],
+    ["no", "application/json"],
+  ] as const)
+    expect((await post("topologies/work", body, type)).status).toBe(400);
+  expect((await post("deadLetters", '{"action": "list"}')).status).toBe(400);
+  expect((await post("topologies/none", '{"paused": true}')).status).toBe(404);
+});
+
 test("a worker whose user code hung for the third time pauses the topology in all workers of the module", async () => {
   const c = await cluster();
   const { workers, platform } = c;

@@ -128,6 +128,9 @@ export class Conductor {
       clusterStatus: () => clusterStatus(view, uiPort),
       moduleStatus: (name) => moduleStatus(platform, store, name),
       deadLetters: (moduleName) => deadLetters(platform, store, { moduleName, action: "list", choice: {} }),
+      changeDeadLetters: (moduleName, call) => deadLetters(platform, store, { moduleName, ...call }),
+      pauseTopology: async (moduleName, topology, paused) =>
+        void (await pauseTopology(platform, store, { moduleName, topology, paused })),
     };
     const http =
       options.httpApp &&
