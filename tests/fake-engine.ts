@@ -137,6 +137,7 @@ export class FakeCluster {
         release: "0.1.0",
         connectTimeoutMs: 500,
         onSilent: () => {},
+        onCut: (moduleName) => context.routing.doubt(moduleName),
       }),
       classes: new ClassRegistry(),
       scratch: new FrameWriter(256),

@@ -54,7 +54,7 @@ export class Appender {
   add(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
     const table = this.#context.routing.cached(this.#moduleName);
     try {
-      if (table === undefined || this.#held.length > 0) {
+      if (table === undefined || table.doubtful || this.#held.length > 0) {
         this.#hold(record, level, waiter, tag);
         return;
       }

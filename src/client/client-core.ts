@@ -42,6 +42,7 @@ export class ClientCore {
         transport,
         release,
         connectTimeoutMs: 5_000,
+        onCut: (moduleName) => this.context.routing.doubt(moduleName),
         onSilent: (moduleName, connection) =>
           env.spawn("routes of a silent engine", () => this.context.routing.leaveIfMoved(moduleName, connection)),
       }),

@@ -12,6 +12,8 @@ export interface ConnectionPoolOptions {
   readonly transport: Transport;
   readonly release: string;
   readonly connectTimeoutMs: number;
+  /** A connection to an engine of the module has ended. */
+  readonly onCut: (moduleName: string) => void;
   /** Requests to an engine of the module are not answered for a while. */
   readonly onSilent: (moduleName: string, connection: EngineConnection) => void;
 }
@@ -43,7 +45,7 @@ export class ConnectionPool {
     const key = `${address.host}:${address.port}/${moduleInstanceId}`;
     const known = this.#connections.get(key);
     if (known !== undefined) return known;
-    const { env, transport, release, connectTimeoutMs, onSilent } = this.#options;
+    const { env, transport, release, connectTimeoutMs, onSilent, onCut } = this.#options;
     const connection = new EngineConnection({
       env,
       transport,
@@ -53,6 +55,7 @@ export class ConnectionPool {
       onSilent: (silent) => onSilent(moduleName, silent),
       onClosed: (closed) => {
         if (this.#connections.get(key) === closed) this.#connections.delete(key);
+        onCut(moduleName);
       },
     });
     if (this.#closed) connection.close();

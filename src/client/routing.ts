@@ -14,6 +14,8 @@ export class RouteTable {
   readonly routes: ModuleRoutes;
   /** By task group; for the connection pool, which looks here first. */
   readonly connections: (EngineConnection | undefined)[] = [];
+  /** A connection has ended since: the module may be another version, whose depots are partitioned otherwise. */
+  doubtful = false;
   /** Until then a name that is not in it is unknown without asking again. */
   trustedUntilMs = 0;
   readonly #depots: ReadonlyMap<string, DepotRoute>;
@@ -88,7 +90,14 @@ export class Routing {
 
   get(moduleName: string): Promise<RouteTable> {
     const known = this.#tables.get(moduleName);
-    return known === undefined ? this.#fetchOnce(moduleName) : Promise.resolve(known);
+    if (known === undefined) return this.#fetchOnce(moduleName);
+    return known.doubtful ? this.#again(moduleName, known) : Promise.resolve(known);
+  }
+
+  /** What decides where records go is fetched again before the next one is sent. */
+  doubt(moduleName: string): void {
+    const known = this.#tables.get(moduleName);
+    if (known !== undefined) known.doubtful = true;
   }
 
   /** A table that is not `stale`: the present one when someone has fetched it meanwhile, else a new one. */
@@ -146,6 +155,17 @@ export class Routing {
 
   forget(moduleName: string): void {
     this.#tables.delete(moduleName);
+  }
+
+  /** While nobody tells routes, the ones at hand must do. */
+  async #again(moduleName: string, known: RouteTable): Promise<RouteTable> {
+    try {
+      return await this.#fetchOnce(moduleName);
+    } catch (error) {
+      if (!(error instanceof RamaError) || error.code !== "CONDUCTOR_UNREACHABLE") throw error;
+      known.doubtful = false;
+      return known;
+    }
   }
 
   #fetchOnce(moduleName: string): Promise<RouteTable> {
