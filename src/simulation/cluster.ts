@@ -275,7 +275,7 @@ export class SimulatedCluster {
       pid: process.pid,
       httpApp: conductorApp,
     });
-    context.onTerminate = () => stopThenEnd(process, () => conductor.stop());
+    context.onTerminate = () => stopThenEnd(this.world, process, () => conductor.stop());
   };
 
   readonly #supervisorMain = async (context: ProcessContext): Promise<void> => {
@@ -295,7 +295,7 @@ export class SimulatedCluster {
         return this.world.start(host, name, (own) => this.#workerMain(own, assignmentPath)).pid;
       },
     });
-    context.onTerminate = () => stopThenEnd(process, () => supervisor.stop());
+    context.onTerminate = () => stopThenEnd(this.world, process, () => supervisor.stop());
   };
 
   async #workerMain(context: ProcessContext, assignmentPath: string): Promise<void> {
@@ -312,7 +312,7 @@ export class SimulatedCluster {
         process.kill();
       },
     });
-    context.onTerminate = () => stopThenEnd(process, () => worker.close());
+    context.onTerminate = () => stopThenEnd(this.world, process, () => worker.close());
   }
 
   /** Engine threads of a simulated process: the same object that a real thread holds, messages in turns. */
@@ -336,10 +336,14 @@ export class SimulatedCluster {
 
 const refusals = new Set(["BAD_PARALLELISM", "BAD_MODULE", "BAD_FRAME", "BAD_CONFIG"]);
 
-function stopThenEnd(process: SimulatedProcess, stop: () => Promise<void>): void {
+/** What goes wrong on the way is a failure of the world: the process has ended by then. */
+function stopThenEnd(world: SimulatedWorld, process: SimulatedProcess, stop: () => Promise<void>): void {
   process.spawn("stop", async () => {
     try {
       await stop();
+      if (process.timers > 0) world.count(`${process.name.replace(/-.*/, "")} stopped with timers left`);
+    } catch (error) {
+      if (process.alive) world.env.fail(`${process.name}: stop`, error);
     } finally {
       process.kill();
     }

@@ -40,6 +40,7 @@ export class SimulatedProcess implements Env {
   #waiting: (() => void)[] = [];
   /** The process is killed at so many calls of its platform from now; 0: it is not. */
   #killIn = 0;
+  readonly #timers = new Set<Timer>();
   /** Calls into the platform so far. */
   calls = 0;
 
@@ -57,6 +58,11 @@ export class SimulatedProcess implements Env {
     return this.#alive;
   }
 
+  /** Timers that have neither fired nor been cancelled. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   get paused(): boolean {
     return this.#paused;
   }
@@ -71,8 +77,19 @@ export class SimulatedProcess implements Env {
     return this.#env.monotonicMs();
   }
 
-  readonly setTimer = (delayMs: number, fn: () => void): Timer =>
-    this.#env.setTimer(delayMs, () => this.enter("timer", fn));
+  readonly setTimer = (delayMs: number, fn: () => void): Timer => {
+    const timer = this.#env.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      this.enter("timer", fn);
+    });
+    this.#timers.add(timer);
+    return {
+      cancel: () => {
+        this.#timers.delete(timer);
+        timer.cancel();
+      },
+    };
+  };
 
   nextTurn(fn: () => void): void {
     this.#env.nextTurn(() => this.enter("turn", fn));

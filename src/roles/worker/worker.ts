@@ -80,6 +80,7 @@ export class Worker {
   #stuckWatch: StuckWatch | undefined;
   #closing: Promise<void> | undefined;
   #hadDirectory = false;
+  readonly #stopped = new AbortController();
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -148,6 +149,7 @@ export class Worker {
   }
 
   async #closeNow(): Promise<void> {
+    this.#stopped.abort();
     this.#stuckWatch?.stop();
     await Promise.all(this.#engines.map((engine) => engine.close()));
     // Only now others may lead: what this worker acknowledged is theirs by now.
@@ -349,7 +351,8 @@ export class Worker {
           env.log.debug("routes are not known", { error });
         }
       }
-      await env.sleep(this.#groups.some(({ port }) => port === 0) ? missingPeersEveryMs : peersEveryMs);
+      const everyMs = this.#groups.some(({ port }) => port === 0) ? missingPeersEveryMs : peersEveryMs;
+      await env.sleep(everyMs, this.#stopped.signal);
     }
     for (const server of servers) server.close();
   }
