@@ -53,6 +53,9 @@ export const REPLICA_STATE = 73;
 export const REPLICA_AGREED = 74;
 export const REPLICA_ENTRIES = 75;
 export const REPLICA_DURABLE = 76;
+/** Parts of a store that a follower gets as a whole, and how much of it the follower has taken. */
+export const REPLICA_COPY = 77;
+export const REPLICA_COPIED = 78;
 
 // Methods of calls.
 /** Any supervisor or the conductor: routes of a module (`routes.ts`). */

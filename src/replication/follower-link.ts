@@ -1,17 +1,20 @@
 // A leader's connection to one follower: made again whenever it is lost, agreed on where the logs part, then entries in batches, as many in flight as the connection
 // takes. What memory does not hold any more comes from the log's files.
 import type { Env, Timer } from "../base/env.ts";
-import { messageOf } from "../base/errors.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
 import type { Address, Connection, Transport } from "../net/transport.ts";
 import { FrameWriter } from "../protocol/frame-fields.ts";
 import {
+  type CopyPart,
+  decodeCopied,
+  encodeCopyPart,
   decodeReplicaDurable,
   decodeReplicaState,
   encodeReplicaAgreed,
   encodeReplicaHello,
   entriesHead,
 } from "../protocol/replication.ts";
-import { REPLICA_DURABLE, REPLICA_STATE } from "../protocol/table.ts";
+import { REPLICA_COPIED, REPLICA_DURABLE, REPLICA_STATE } from "../protocol/table.ts";
 import { commonEnd, EpochRuns } from "./epoch-runs.ts";
 import type { Member } from "./group-record.ts";
 import type { GroupLeader } from "./leader.ts";
@@ -32,6 +35,8 @@ export interface FollowerLinkOptions {
   readonly lifeOf: (member: Member) => string | undefined;
   /** Sealed entries from `offset` on. "later": there are none yet. "gone": the log has let go of them. */
   readonly entriesFrom: (offset: number) => EntryChunk | "later" | "gone";
+  /** Sends a copy of the leader's store, part by part. */
+  readonly copy: (send: (part: CopyPart) => Promise<void>) => Promise<void>;
   /** A position of the follower, or its connection, has changed. */
   readonly onChange: () => void;
   /** The follower listens to a later leader. */
@@ -39,8 +44,10 @@ export interface FollowerLinkOptions {
 }
 
 const retryMs = 50;
-/** After which a follower that has to be copied is asked again. */
-const farRetryMs = 5_000;
+/** After a copy that broke off. */
+const farRetryMs = 1_000;
+/** Parts of a copy that are on their way: some megabytes. */
+const copyWindow = 8;
 const connectTimeoutMs = 2_000;
 /** A follower that owes an answer for so long is connected to anew: what lies between may have forgotten the connection. */
 const silentMs = 4_000;
@@ -58,6 +65,11 @@ export class FollowerLink {
   /** The process that the connection was made to, and when it last said anything. */
   #life: string | undefined;
   #heardMs = 0;
+  /** A copy is under way: parts sent over this connection, and taken by the follower. */
+  #copying = false;
+  #sentParts = 0;
+  #takenParts = 0;
+  #onTaken: () => void = () => {};
   /** It lacks entries that the log has let go of. */
   far = false;
 
@@ -116,6 +128,7 @@ export class FollowerLink {
   #lost(closed: Connection): void {
     if (this.#closed || (this.#connection !== undefined && closed !== this.#connection)) return;
     this.#connection = undefined;
+    this.#onTaken();
     const { leader, env } = this.#options;
     leader.left(this.member, env.monotonicMs());
     this.#again(this.far ? farRetryMs : retryMs);
@@ -127,7 +140,10 @@ export class FollowerLink {
     this.#heardMs = this.#options.env.monotonicMs();
     try {
       if (frame[0] === REPLICA_STATE) this.#answered(frame);
-      else if (frame[0] === REPLICA_DURABLE) this.#durable(frame);
+      else if (frame[0] === REPLICA_COPIED) {
+        this.#takenParts = decodeCopied(frame).parts;
+        this.#onTaken();
+      } else if (frame[0] === REPLICA_DURABLE) this.#durable(frame);
       else from.close("the replica said something else");
     } catch (error) {
       this.#options.env.log.warn("a replica's answer is not understood", { member: this.member, error });
@@ -146,12 +162,10 @@ export class FollowerLink {
     }
     const common = commonEnd(log, new EpochRuns(state.end, state.runs), state.applied);
     if (common < log.end && entriesFrom(common) === "gone") {
-      if (!this.far) {
-        const facts = { member: this.member, group, has: common, end: log.end };
-        env.log.error("a replica is further behind than the log goes back; it stays out of sync", facts);
-      }
+      const facts = { member: this.member, group, has: common, end: log.end };
+      env.log.info("a replica is further behind than the log goes back: it gets a copy of the store", facts);
       this.far = true;
-      connection.close("further behind than the log goes back");
+      env.spawn(`copy for replica ${this.member} of group ${group}`, () => this.#copy(connection));
       return;
     }
     this.far = false;
@@ -160,6 +174,38 @@ export class FollowerLink {
     leader.joined(this.member, common, env.monotonicMs());
     this.pump();
     onChange();
+  }
+
+  /** The follower closes the connection when it has all, and comes back with the new store. */
+  async #copy(connection: Connection): Promise<void> {
+    const { leader, env, group, copy } = this.#options;
+    const startMs = env.monotonicMs();
+    let bytes = 0;
+    this.#copying = true;
+    this.#sentParts = this.#takenParts = 0;
+    const send = async (part: CopyPart): Promise<void> => {
+      const frame = encodeCopyPart(leader.epoch, part);
+      bytes += frame.length;
+      this.#sentParts++;
+      connection.send(frame);
+      while (this.#sentParts - this.#takenParts >= copyWindow && !connection.closed) {
+        await new Promise<void>((resolve) => {
+          this.#onTaken = resolve;
+        });
+      }
+      if (connection.closed) throw new RamaError("CONNECTION_LOST", "the replica has gone during the copy");
+    };
+    try {
+      await copy(send);
+      const ms = Math.round(env.monotonicMs() - startMs);
+      env.log.info("a copy of the store has been sent", { member: this.member, group, bytes, ms });
+    } catch (error) {
+      env.log.warn("a copy of the store broke off", { member: this.member, group, error: messageOf(error) });
+      connection.close("the copy broke off");
+    } finally {
+      this.#copying = false;
+      this.#heardMs = env.monotonicMs();
+    }
   }
 
   #durable(frame: Uint8Array): void {
@@ -205,7 +251,7 @@ export class FollowerLink {
   check(): void {
     const { leader, env, lifeOf } = this.#options;
     const connection = this.#connection;
-    if (connection === undefined) return;
+    if (connection === undefined || this.#copying) return;
     const life = lifeOf(this.member);
     if (life !== undefined && life !== this.#life) {
       connection.close("the replica's process is another one");

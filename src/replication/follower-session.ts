@@ -2,13 +2,16 @@
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
 import {
+  type CopyPart,
+  decodeCopyPart,
+  encodeCopied,
   decodeEntries,
   decodeReplicaAgreed,
   encodeReplicaDurable,
   encodeReplicaState,
   type ReplicaState,
 } from "../protocol/replication.ts";
-import { REPLICA_AGREED, REPLICA_ENTRIES } from "../protocol/table.ts";
+import { REPLICA_AGREED, REPLICA_COPY, REPLICA_ENTRIES } from "../protocol/table.ts";
 
 export interface FollowerSessionOptions {
   readonly connection: Connection;
@@ -16,6 +19,8 @@ export interface FollowerSessionOptions {
   readonly onAgreed: (common: number) => void;
   /** `bytes` is valid during the call. */
   readonly onEntries: (from: number, count: number, committed: number, bytes: Uint8Array) => void;
+  /** A part of a copy of the leader's store; its bytes may be kept. */
+  readonly onCopy: (part: CopyPart) => void;
   readonly onLost: () => void;
   /** Kind 3: the replica must stop. */
   readonly onBroken: (error: unknown) => void;
@@ -53,6 +58,11 @@ export class FollowerSession {
     connection.flush();
   }
 
+  copied(parts: number): void {
+    const { connection, epoch } = this.#options;
+    connection.send(encodeCopied(epoch, parts));
+  }
+
   close(reason: string): void {
     this.#options.connection.close(reason);
   }
@@ -65,6 +75,9 @@ export class FollowerSession {
     } else if (frame[0] === REPLICA_AGREED) {
       const agreed = decodeReplicaAgreed(frame);
       if (agreed.epoch === epoch) onAgreed(agreed.common);
+    } else if (frame[0] === REPLICA_COPY) {
+      const copy = decodeCopyPart(frame.slice());
+      if (copy.epoch === epoch) this.#options.onCopy(copy.part);
     } else this.#options.connection.close(`kind ${frame[0]} is not one that a leader sends`);
   }
 }

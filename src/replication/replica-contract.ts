@@ -2,9 +2,12 @@
 import type { Env } from "../base/env.ts";
 import type { RamaError } from "../base/errors.ts";
 import type { Address, Transport } from "../net/transport.ts";
+import type { Disk } from "../storage/disk.ts";
+import type { Kv } from "../storage/kv.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
 import type { EpochRuns } from "./epoch-runs.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
+import type { StoreImport } from "./store-copy.ts";
 import type { EntryChunk, TailEntry } from "./replog-tail.ts";
 
 /** What the log's entries are for. All calls are made in the order of offsets. */
@@ -15,6 +18,8 @@ export interface ReplicatedApplication {
   appliedUpTo(offset: number): void;
   /** Everything that the log holds is applied, and the next entry has offset `end`: serve, and append through the replica from now on. */
   lead(epoch: number, end: number): void;
+  /** Brings what is applied into the Kv and the depots' files. */
+  flush(): Promise<void>;
   /** Nothing can be committed now: no more appends of clients. null: it goes on. */
   refuse(error: RamaError | null): void;
 }
@@ -41,6 +46,10 @@ export interface ReplicaStore {
   readonly unapplied: EntryChunk | undefined;
   /** Durable entries from `from` on out of the log's files; undefined: it has let go of them. */
   read(from: number, to: number): EntryChunk | undefined;
+  /** What a copy of the store is made of. */
+  readonly source: { readonly disk: Disk; readonly kv: Kv; readonly dir: string };
+  /** Begins to receive a copy that is to take the store's place. */
+  receive(epoch: number): StoreImport;
 }
 
 export interface ReplicaOptions {
@@ -55,6 +64,8 @@ export interface ReplicaOptions {
   readonly control: ReplicaControl;
   readonly minInSync: () => number;
   readonly maxLagMs: () => number;
-  /** Another leads: this replica has stopped, and is to be opened anew. */
-  readonly onDeposed: () => void;
+  /** For tests: so many entries the log keeps for followers, whatever they lack, and hardly any are in memory. */
+  readonly keptEntries?: number;
+  /** Another leads: this replica has stopped, and is to be opened anew. `replace`: once the store is closed; a copy of the leader's takes its place. */
+  readonly onDeposed: (replace?: () => void) => void;
 }

@@ -1,14 +1,17 @@
 // Opens what a replica needs of its store: entries that the state on disk does not have yet are not applied as with one replica, but kept until it is known whether
 // they are committed.
 import { assert } from "../base/assert.ts";
+import type { Env } from "../base/env.ts";
 import { ByteWriter } from "../base/value-bytes.ts";
 import { readLogEntries } from "../storage/log-read.ts";
 import { KIND_CUT } from "../storage/segment.ts";
 import type { Disk } from "../storage/disk.ts";
+import type { KvOpener } from "../storage/kv.ts";
 import type { OpenedStore, RecoveredStore } from "../storage/store.ts";
 import type { LogEntry } from "../storage/store-contract.ts";
 import { EpochRuns } from "./epoch-runs.ts";
 import type { ReplicaStore } from "./replica-contract.ts";
+import { StoreImport } from "./store-copy.ts";
 import type { EntryChunk } from "./replog-tail.ts";
 
 /** Bytes of old entries that are read at once for a follower. */
@@ -22,10 +25,11 @@ export interface OpenedReplicaStore {
 /** `replayApplied` gets the entries that are in the Kv already and whose records may be missing in the depots' files. */
 export async function openReplicaStore(
   opened: OpenedStore,
-  disk: Disk,
+  platform: { readonly env: Env; readonly disk: Disk; readonly kv: KvOpener },
   group: number,
   replayApplied: (entry: LogEntry) => void,
 ): Promise<OpenedReplicaStore> {
+  const { env, disk } = platform;
   const { applied } = opened.positions(group);
   const runs = new EpochRuns(applied);
   let old: LogEntry[] = [];
@@ -57,6 +61,8 @@ export async function openReplicaStore(
     epoch: recovered.recovery.groups.get(group)?.epoch ?? 0,
     applied,
     unapplied,
+    source: { disk, kv: opened.kv, dir: opened.dir },
+    receive: (epoch) => new StoreImport({ env, disk, kv: platform.kv, dir: opened.dir, group, epoch }),
     read: (from, to) => readChunk(disk, dir, { group, from, to }),
   };
   return { recovered, store };

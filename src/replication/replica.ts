@@ -8,7 +8,7 @@ import { assert } from "../base/assert.ts";
 import type { Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
-import { ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
+import { type CopyPart, ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
 import { KIND_CUT } from "../storage/segment.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
 import { EPOCH_BEGINS } from "./entry.ts";
@@ -21,6 +21,7 @@ import { GroupLeader } from "./leader.ts";
 import type { LiveReplica, ReplicaOptions, ReplicaStore } from "./replica-contract.ts";
 import { type ReplicaStatus, stalledError, statusOfReplica } from "./replica-status.ts";
 import { eachEntry, type EntryChunk, ReplogTail } from "./replog-tail.ts";
+import { StoreCopies } from "./store-copies.ts";
 import { SyncMarks } from "./sync-marks.ts";
 import { UnappliedEntries } from "./unapplied.ts";
 
@@ -57,6 +58,7 @@ export class Replica implements StoreLog {
   #tick: Timer | undefined;
   #refused = false;
   #old: EntryChunk | undefined;
+  readonly #copies: StoreCopies;
   #stopped = false;
 
   constructor(options: ReplicaOptions) {
@@ -65,8 +67,9 @@ export class Replica implements StoreLog {
     this.#log = store.log;
     this.#runs = store.runs;
     this.#unapplied = new UnappliedEntries(store.applied);
+    this.#copies = new StoreCopies(options, (offset) => this.#entriesFrom(offset));
     this.#follower = new GroupFollower({ log: store.runs, applied: store.applied, epoch: store.epoch });
-    this.#tail = new ReplogTail(store.applied);
+    this.#tail = new ReplogTail(store.applied, options.keptEntries === undefined ? undefined : 4_096);
     if (store.unapplied !== undefined) this.#queue(store.unapplied);
     assert(this.#tail.end === store.runs.end, `replica: ${this.#tail.end} entries read, ${store.runs.end} expected`);
     store.log.onDurable = (upTo) => this.#synced(upTo);
@@ -135,14 +138,17 @@ export class Replica implements StoreLog {
   release(group: number, offset: number): void {
     let upTo = offset;
     if (this.#log.bytes < keptForFollowersBytes) {
-      upTo = Math.min(upTo, this.#runs.end - keptForFollowersEntries);
-      for (const { durable } of this.#leader?.followers ?? []) upTo = Math.min(upTo, Math.max(0, durable));
+      upTo = Math.min(upTo, this.#runs.end - (this.#options.keptEntries ?? keptForFollowersEntries));
+      if (this.#options.keptEntries === undefined)
+        for (const { durable } of this.#leader?.followers ?? []) upTo = Math.min(upTo, Math.max(0, durable));
     }
+    upTo = Math.min(upTo, this.#copies.heldFrom);
     if (upTo > 0) this.#log.release(group, upTo);
   }
 
   async close(): Promise<void> {
     this.stop();
+    await this.#copies.close();
     await this.#log.close();
   }
 
@@ -233,6 +239,7 @@ export class Replica implements StoreLog {
       addressOf: (of) => this.#live.get(of)?.address,
       lifeOf: (of) => this.#live.get(of)?.life,
       entriesFrom: (offset) => this.#entriesFrom(offset),
+      copy: (send) => this.#copies.send(send),
       onChange: () => this.#advance(),
       onFenced: (epoch) => {
         env.log.info("a replica follows a later leader", { group, member, epoch });
@@ -359,6 +366,12 @@ export class Replica implements StoreLog {
       epoch: hello.epoch,
       onAgreed: (common) => this.#agreed(session, common),
       onEntries: (from, count, committed, bytes) => this.#entries(session, from, count, committed, bytes),
+      onCopy: (part) => {
+        this.#copies.inTurn(
+          () => this.#takeCopy(session, part),
+          (error) => session.close(messageOf(error)),
+        );
+      },
       onLost: () => {
         if (this.#upstream !== session) return;
         this.#upstream = undefined;
@@ -423,6 +436,17 @@ export class Replica implements StoreLog {
   #queue(chunk: EntryChunk): void {
     this.#tail.add(chunk);
     this.#unapplied.add(chunk);
+  }
+
+  async #takeCopy(session: FollowerSession, part: CopyPart): Promise<void> {
+    if (this.#stopped || session !== this.#upstream) return;
+    const { parts, replace } = await this.#copies.take(part, session.epoch);
+    session.copied(parts);
+    if (replace === undefined || this.#stopped) return;
+    const { env, group, onDeposed } = this.#options;
+    env.log.info("a copy of the leader's store takes the place of this replica's", { group });
+    this.stop();
+    onDeposed(replace);
   }
 
   #applyFollowing(): void {

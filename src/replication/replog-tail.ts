@@ -22,7 +22,10 @@ export class ReplogTail {
   #openFrom: number;
   #end: number;
 
-  constructor(end: number) {
+  readonly #keptBytes: number;
+
+  constructor(end: number, keptBytes = keptBytesMax) {
+    this.#keptBytes = keptBytes;
     this.#end = end;
     this.#openFrom = end;
   }
@@ -67,7 +70,7 @@ export class ReplogTail {
   #keep(chunk: EntryChunk): void {
     this.#chunks.push(chunk);
     this.#bytes += chunk.bytes.length;
-    while (this.#bytes > keptBytesMax && this.#chunks.length > 1) this.#bytes -= this.#chunks.shift()!.bytes.length;
+    while (this.#bytes > this.#keptBytes && this.#chunks.length > 1) this.#bytes -= this.#chunks.shift()!.bytes.length;
   }
 
   /** The sealed entries from `offset` on, as many as one chunk has; undefined: not here (below `start`), or none yet. */

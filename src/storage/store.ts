@@ -125,7 +125,17 @@ export function positionsOp(group: number, positions: GroupPositions): KvOp {
     view.setUint32(1 + 6 * i, offset % 0x1_0000_0000, true);
     view.setUint16(5 + 6 * i, Math.floor(offset / 0x1_0000_0000), true);
   });
-  return { type: "put", key: Uint8Array.of(POSITIONS_PREFIX, group >>> 8, group & 0xff), value };
+  return { type: "put", key: positionsKey(group), value };
+}
+
+/** What the state that a snapshot holds has of a group. */
+export function positionsIn(kv: Pick<Kv, "getSync">, group: number): GroupPositions {
+  const value = kv.getSync(positionsKey(group));
+  return value === undefined ? { applied: 0, depotsSynced: 0 } : decodePositions(value);
+}
+
+function positionsKey(group: number): Uint8Array {
+  return Uint8Array.of(POSITIONS_PREFIX, group >>> 8, group & 0xff);
 }
 
 async function readPositions(kv: Kv): Promise<Map<number, GroupPositions>> {
@@ -133,19 +143,27 @@ async function readPositions(kv: Kv): Promise<Map<number, GroupPositions>> {
   // A store holds at most 65,536 groups and in practice some dozens: one page.
   const entries = await kv.range({ gte: Uint8Array.of(POSITIONS_PREFIX), lt: Uint8Array.of(POSITIONS_PREFIX + 1) });
   for (const { key, value } of entries) {
-    if (value[0] !== POSITIONS_VERSION)
-      throw new RamaError("STORE_CORRUPT", `positions of unknown version ${value[0]}`);
-    const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
-    const offsetAt = (at: number) => view.getUint32(at, true) + view.getUint16(at + 4, true) * 0x1_0000_0000;
-    positions.set((key[1]! << 8) | key[2]!, { applied: offsetAt(1), depotsSynced: offsetAt(7) });
+    positions.set((key[1]! << 8) | key[2]!, decodePositions(value));
   }
   return positions;
+}
+
+function decodePositions(value: Uint8Array): GroupPositions {
+  if (value[0] !== POSITIONS_VERSION) throw new RamaError("STORE_CORRUPT", `positions of unknown version ${value[0]}`);
+  const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+  const offsetAt = (at: number) => view.getUint32(at, true) + view.getUint16(at + 4, true) * 0x1_0000_0000;
+  return { applied: offsetAt(1), depotsSynced: offsetAt(7) };
+}
+
+/** Makes the directory a store of this version. */
+export function writeFormat(disk: Disk, dir: string): void {
+  disk.writeFile(`${dir}/format`, new TextEncoder().encode(formatText));
 }
 
 function checkFormat(disk: Disk, dir: string): void {
   const path = `${dir}/format`;
   if (!disk.exists(path)) {
-    disk.writeFile(path, new TextEncoder().encode(formatText));
+    writeFormat(disk, dir);
     return;
   }
   const found = new TextDecoder().decode(disk.readFile(path));

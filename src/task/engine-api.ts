@@ -27,9 +27,12 @@ export interface OptionLookup {
 
 /** What makes an engine one replica of its task group; it has one group then. */
 export interface EngineReplication
-  extends Pick<ReplicaOptions, "transport" | "dataId" | "self" | "life" | "control" | "minInSync" | "maxLagMs"> {
-  /** Another replica leads. The engine has stopped; it is to be disposed of by `depose`, and opened anew. */
-  readonly onDeposed: () => void;
+  extends Pick<
+    ReplicaOptions,
+    "transport" | "dataId" | "self" | "life" | "control" | "minInSync" | "maxLagMs" | "keptEntries" | "onDeposed"
+  > {
+  /** Another replica leads. The engine has stopped; it is to be disposed of by `depose`, then `replace` is to be called, if it is given, and the engine opened anew. */
+  readonly onDeposed: ReplicaOptions["onDeposed"];
 }
 
 export interface EngineOptions {

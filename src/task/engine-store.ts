@@ -89,7 +89,7 @@ async function openReplicated(
   const [object] = objects;
   assert(object !== undefined && objects.length === 1, "an engine with replicas has one task group");
   const { depots } = object;
-  const { recovered, store } = await openReplicaStore(opened, options.disk, object.id, ({ kind, payload }) => {
+  const { recovered, store } = await openReplicaStore(opened, options, object.id, ({ kind, payload }) => {
     if (kind === DEPOT_APPEND) depots.applyEntry(payload);
   });
   const replicated = new ReplicatedEngine({ options, object, store });

@@ -180,6 +180,7 @@ export class Engine implements EventReceiver {
     this.#store.deleteRemoved();
     replicated.attach(this.#core.groups[0]!, this.#core.runtimes, {
       lead: () => this.#options.env.spawn("a replica begins to lead", () => this.#lead()),
+      flush: () => this.#store.flush(true),
       refuse: (error) => {
         this.#core.stalled = error;
       },

@@ -42,6 +42,7 @@ export interface ReplicatedEngineHooks {
   /** Everything is applied: serve. */
   lead(): void;
   refuse(error: RamaError | null): void;
+  flush(): Promise<void>;
 }
 
 export class ReplicatedEngine implements ReplicatedApplication {
@@ -94,6 +95,10 @@ export class ReplicatedEngine implements ReplicatedApplication {
   lead(epoch: number, end: number): void {
     this.#group!.replog.leads(epoch, end);
     this.#hooks!.lead();
+  }
+
+  flush(): Promise<void> {
+    return this.#hooks!.flush();
   }
 
   refuse(error: RamaError | null): void {

@@ -34,6 +34,10 @@ export interface ReplicatedModuleOptions {
   readonly classes?: ClassRegistry;
   readonly settings?: readonly OptionSetting[];
   readonly manualTicks?: boolean;
+  /** Entries that logs keep for followers. */
+  readonly keptEntries?: number;
+  /** Size of the logs' segments. */
+  readonly segmentSizeBytes?: number;
   /** An engine has stopped for good: its process would end. */
   readonly onBroken?: (host: string, error: unknown) => void;
 }
@@ -223,7 +227,16 @@ export class ReplicatedModule {
   }
 
   #openReplica(life: WorkerLife, worker: number, group: number): Promise<GroupReplica> {
-    const { world, module, settings = [], replicationFactor, manualTicks = true, onBroken } = this.#options;
+    const {
+      world,
+      module,
+      settings = [],
+      replicationFactor,
+      manualTicks = true,
+      onBroken,
+      keptEntries,
+      segmentSizeBytes,
+    } = this.#options;
     const host = this.hostOf(worker);
     const { disk, kv, transport } = life.platform;
     const options = new DynamicOptions(module.definition.launchOptions, settings);
@@ -255,17 +268,24 @@ export class ReplicatedModule {
         clusterRetriever: () => undefined,
         print: () => {},
         onBroken: failed,
+        ...(segmentSizeBytes === undefined ? {} : { segmentSizeBytes }),
       }),
       replication: {
         transport,
         dataId,
         self: worker,
+        ...(keptEntries === undefined ? {} : { keptEntries }),
         life: life.life,
         control: { propose: (epoch, inSync) => life.watch!.propose(group, epoch, inSync) },
         minInSync: () => minInSyncOf(view.get("replication.min.isr"), replicationFactor),
         maxLagMs: () => view.number("replication.max.time.lag.millis"),
       },
     });
+  }
+
+  /** All files of a worker that is down are gone. */
+  loseDisk(worker: number): void {
+    this.#options.world.host(this.hostOf(worker)).disk.removeTree(`/data-w${worker}`);
   }
 
   /** The worker ends as by SIGKILL, or (`powerCut`) with its host, which forgets what was not synced. Files are dead in either case: no other worker may share the host. */

@@ -14,7 +14,12 @@ const fastLag = [{ scope: "module", object: "", name: "replication.max.time.lag.
 
 async function launched(module: CompiledModule, options: Partial<ReplicatedModuleOptions> = {}) {
   const failures: unknown[] = [];
-  const world = new MemoryWorld({ onFailure: (name, error) => failures.push({ name, error }) });
+  const lines: string[] = [];
+  const world = new MemoryWorld({
+    logLevel: "info",
+    sink: (line) => lines.push(line),
+    onFailure: (name, error) => failures.push({ name, error }),
+  });
   const replicated = await ReplicatedModule.launch({
     world,
     module,
@@ -33,6 +38,7 @@ async function launched(module: CompiledModule, options: Partial<ReplicatedModul
     waitFor(condition, { env, timeoutMs: 50_000, what, present: () => JSON.stringify(failures) });
   return {
     world,
+    lines,
     replicated,
     core,
     until,
@@ -155,3 +161,58 @@ test("a follower answers MOVED, and clients find the leader", async () => {
   });
   expect(await codeOf(answer)).toBe("MOVED");
 });
+
+test("a replica that has lost its disk gets a copy of the leader's store under load, and can lead then", async () => {
+  await using cluster = await launched(wordCount(), {
+    replicationFactor: 2,
+    hosts: ["n0", "n1"],
+    keptEntries: 20,
+    segmentSizeBytes: 4_000,
+  });
+  const { world, lines, replicated, depot, counts, until } = cluster;
+  const inSync = () =>
+    [0, 1].every((group) => {
+      const leader = replicated.leaderOf(group);
+      return leader !== undefined && replicated.statusOf(leader, group)?.inSync.length === 2;
+    });
+  await until("both in sync", inSync);
+  let acked = 0;
+  const loads = async (until: () => boolean) => {
+    const lanes = Array.from({ length: 4 }, async () => {
+      while (!until()) {
+        try {
+          await depot.append(`all w${acked % 50}`);
+          acked++;
+        } catch (error) {
+          if (!(error instanceof RamaError && error.code === "IN_SYNC_TOO_SMALL")) throw error;
+          await world.env.sleep(10);
+        }
+      }
+    });
+    await Promise.all(lanes);
+  };
+  await loads(() => acked > 500);
+  await until("both in sync", inSync);
+  replicated.kill(1);
+  await loads(() => acked > 1_500);
+  // What has reached its final place the log lets go.
+  for (const group of [0, 1]) await replicated.engineOf(0, group)!.settle();
+  replicated.loseDisk(1);
+  let stop = false;
+  const load = loads(() => stop);
+  await replicated.start(1);
+  await until("both in sync again", inSync);
+  expect(lines.filter((line) => line.includes("a copy of the leader's store")).length).toBeGreaterThanOrEqual(2);
+  replicated.kill(0);
+  const before = acked;
+  await until("appends at the new leader", () => acked > before + 100);
+  stop = true;
+  await load;
+  expect(await counts.selectOne(Path.key("all"))).toBe(acked);
+  let records = 0;
+  for (let task = 0; task < 4; task++) {
+    const { startOffset, endOffset } = await depot.getPartitionInfo(task);
+    records += (await depot.read(task, startOffset, endOffset)).length;
+  }
+  expect(records).toBe(acked);
+}, 60_000);

@@ -76,6 +76,7 @@ export interface Happened {
   expiries: number;
   outages: number;
   taken: number;
+  copies: number;
 }
 
 export async function runSeed(seed: number, print = false): Promise<Happened> {
@@ -95,6 +96,7 @@ class World {
     expiries: 0,
     outages: 0,
     taken: 0,
+    copies: 0,
   };
   /** What each offset holds, as first applied anywhere. */
   readonly committed: number[] = [];
@@ -228,7 +230,7 @@ class World {
     const { disk, kv, transport } = life.platform;
     const opened = await openStore({ env: this.env, disk, kv, dir: "/store", segmentSizeBytes: 4_000 });
     if (life.dead) return;
-    const { store } = await openReplicaStore(opened, disk, group, () => {});
+    const { store } = await openReplicaStore(opened, { env: this.env, disk, kv }, group, () => {});
     if (life.dead) return;
     const list: number[] = [];
     for (const { value } of await opened.kv.range({ gte: Uint8Array.of(0x60), lt: Uint8Array.of(0x61) }))
@@ -237,6 +239,29 @@ class World {
       this.fail(`${life.node.host}: ${list.length} in the Kv, applied ${store.applied}`);
     for (const [offset, value] of list.entries()) this.#applied(life, offset, value);
     let flushed = store.applied;
+    let flushing: Promise<void> = Promise.resolve();
+    const flushOnce = async (): Promise<void> => {
+      const upTo = list.length;
+      const ops = list.slice(flushed, upTo).map((value, i) => ({
+        type: "put" as const,
+        key: valueKey(flushed + i),
+        value: u32(value),
+      }));
+      if (ops.length === 0) return;
+      try {
+        await opened.kv.batch([...ops, positionsOp(group, { applied: upTo, depotsSynced: upTo })], { sync: true });
+      } catch {
+        // Closed or dead meanwhile.
+        return;
+      }
+      if (life.replica !== replica || life.dead) return;
+      flushed = upTo;
+      replica.release(group, upTo);
+    };
+    const flush = (): Promise<void> => {
+      flushing = flushing.then(flushOnce);
+      return flushing;
+    };
     const apply = (entry: TailEntry, offset: number): void => {
       if (life.dead) this.fail(`${life.node.host} applies when dead`);
       const value = entry.kind === TURN ? readU32(entry.payload) : 0;
@@ -245,7 +270,7 @@ class World {
       this.#applied(life, offset, value);
       if (entry.kind !== TURN && entry.kind !== EPOCH_BEGINS) this.fail(`kind ${entry.kind}`);
     };
-    const replica = new Replica({
+    const replica: Replica = new Replica({
       env: this.env,
       transport,
       dataId,
@@ -259,6 +284,7 @@ class World {
       application: {
         apply,
         appliedUpTo: () => {},
+        flush,
         refuse: (error) => {
           life.refused = error !== null;
         },
@@ -274,13 +300,18 @@ class World {
           life.refused = false;
         },
       },
-      onDeposed: () => {
+      ...(this.seed % 3 === 0 ? { keptEntries: 30 } : {}),
+      onDeposed: (replace) => {
         life.leading = 0;
         this.happened.taken += life.pending.length;
         life.pending.length = 0;
         this.env.spawn("reopen", async () => {
           await store.log.close();
           await opened.kv.close();
+          if (!life.dead && replace !== undefined) {
+            replace();
+            this.happened.copies++;
+          }
           if (!life.dead) await this.#open(life, watch, members);
         });
       },
@@ -299,46 +330,16 @@ class World {
         this.happened.acked++;
       }
     };
-    this.#flushNow(
-      life,
-      replica,
-      opened.kv,
-      list,
-      (upTo) => {
-        replica.release(group, upTo);
-        flushed = upTo;
-      },
-      () => flushed,
-    );
+    this.#flushEvery(life, replica, flush);
     this.#view(life, watch, members);
   }
 
-  #flushNow(
-    life: Life,
-    replica: Replica,
-    kv: Awaited<ReturnType<typeof openStore>>["kv"],
-    list: readonly number[],
-    done: (upTo: number) => void,
-    flushed: () => number,
-  ): void {
+  #flushEvery(life: Life, replica: Replica, flush: () => Promise<void>): void {
     this.env.spawn("flush", async () => {
       for (;;) {
         await this.env.sleep(50 + this.env.random() * 400);
         if (life.dead || life.replica !== replica) return;
-        const upTo = list.length;
-        const ops = list.slice(flushed(), upTo).map((value, i) => ({
-          type: "put" as const,
-          key: valueKey(flushed() + i),
-          value: u32(value),
-        }));
-        if (ops.length === 0) continue;
-        try {
-          await kv.batch([...ops, positionsOp(group, { applied: upTo, depotsSynced: upTo })], { sync: true });
-        } catch {
-          // Closed or dead meanwhile.
-          return;
-        }
-        if (life.replica === replica && !life.dead) done(upTo);
+        await flush();
       }
     });
   }

@@ -43,7 +43,7 @@ export class GroupReplica {
 
   static async open(options: GroupReplicaOptions): Promise<GroupReplica> {
     let replica: GroupReplica | undefined;
-    const host = await openHost(options, options.host().address, () => replica?.onDeposed());
+    const host = await openHost(options, options.host().address, (replace) => replica?.onDeposed(replace));
     replica = new GroupReplica(options, host);
     return replica;
   }
@@ -58,19 +58,20 @@ export class GroupReplica {
     if (this.#reopening === undefined && !this.#closed) this.#host.engine.replica!.view(view.record, view.live);
   }
 
-  onDeposed(): void {
+  onDeposed(replace?: () => void): void {
     if (this.#closed || this.#reopening !== undefined) return;
-    this.#reopening = this.#reopen();
+    this.#reopening = this.#reopen(replace);
     this.#options.env.spawn("a replica begins to follow", () => this.#reopening!);
   }
 
-  async #reopen(): Promise<void> {
+  async #reopen(replace: (() => void) | undefined): Promise<void> {
     const { env, onFailed } = this.#options;
     try {
       await this.#host.depose();
+      replace?.();
       for (let left = portTries; !this.#closed; left--) {
         try {
-          this.#host = await openHost(this.#options, this.address, () => this.onDeposed());
+          this.#host = await openHost(this.#options, this.address, (next) => this.onDeposed(next));
           break;
         } catch (error) {
           if (!(error instanceof RamaError && error.code === "PORT_IN_USE") || left === 0) throw error;
@@ -98,6 +99,10 @@ export class GroupReplica {
   }
 }
 
-function openHost(options: GroupReplicaOptions, address: Address, onDeposed: () => void): Promise<EngineHost> {
+function openHost(
+  options: GroupReplicaOptions,
+  address: Address,
+  onDeposed: EngineReplication["onDeposed"],
+): Promise<EngineHost> {
   return EngineHost.open({ ...options.host(), address, replication: { ...options.replication, onDeposed } });
 }
