@@ -1,6 +1,6 @@
 // CPU per operation of the two sides of an engine port, for telling whether a change pays: wall-clock rates of a shared machine do not.
 // An engine behind TCP in a process of its own, one client here. Prints client and server CPU microseconds per operation, median of the rounds.
-//   bun bench/cpu.ts [--job read|append|wordcount|nested|range|query|transfers] [--module …] [--width 64] [--rounds 7] [--seconds 1]        and with --profile-server DIR a CPU profile of the engine
+//   bun bench/cpu.ts [--job read|append|wordcount|nested|range|query|transfers|fanout] [--module …] [--width 64] [--rounds 7] [--seconds 1]        and with --profile-server DIR a CPU profile of the engine
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,8 +21,11 @@ import { EngineHost } from "../src/roles/worker/engine-host.ts";
 import { bunDisk } from "../src/storage/disk-bun.ts";
 import { levelKv } from "../src/storage/kv-level.ts";
 import { defaults, type JobArgs, type Op, userName } from "./jobs/job.ts";
+import { fanoutOp } from "./jobs/fanout.ts";
 import { nestedOp, queryOp, rangeOp } from "./jobs/reads.ts";
 import { transferOp } from "./jobs/transfers.ts";
+import { TimelinesInMemory } from "../examples/timelines-in-memory.ts";
+import { TimelinesModule } from "../examples/timelines.ts";
 import { CountModule } from "./modules/count.ts";
 import { MicrobatchCountModule } from "./modules/microbatch-count.ts";
 import { ReadsModule } from "./modules/reads.ts";
@@ -47,12 +50,15 @@ const types: readonly (new () => RamaModule)[] = [
   ReadsModule,
   StreamTransfers,
   MicrobatchTransfers,
+  TimelinesModule,
+  TimelinesInMemory,
 ];
 const moduleOf: Readonly<Record<string, string>> = {
   nested: "ReadsModule",
   range: "ReadsModule",
   query: "ReadsModule",
   transfers: "StreamTransfers",
+  fanout: "TimelinesModule",
 };
 const moduleName = values.module ?? moduleOf[values.job] ?? "CountModule";
 const info = { moduleName, moduleInstanceId: "1", numTasks: 4, numThreads: 2, numWorkers: 1 };
@@ -124,8 +130,8 @@ async function measure(): Promise<void> {
     let done = 0;
     const lane = async () => {
       while (performance.now() < endMs) {
-        await op(turn++);
-        done += per;
+        const result = await op(turn++);
+        done += typeof result === "number" ? result : per;
       }
     };
     await Promise.all(Array.from({ length: Number(values.width) }, lane));
@@ -151,8 +157,8 @@ async function operation(core: ClientCore): Promise<{ per: number; op: Op }> {
     clusterPState: (module: string, name: string) => core.pstate(module, name),
     clusterQuery: (module: string, name: string) => core.query(module, name),
   } as unknown as ClusterClient;
-  const a: JobArgs = { ...defaults, module: moduleName, n: Number(process.env["BENCH_N"] ?? 1_000_000) };
-  const made = { nested: nestedOp, range: rangeOp, query: queryOp, transfers: transferOp }[values.job];
+  const a: JobArgs = { ...defaults, module: moduleName, batch: 100, n: Number(process.env["BENCH_N"] ?? 1_000_000) };
+  const made = { nested: nestedOp, range: rangeOp, query: queryOp, transfers: transferOp, fanout: fanoutOp }[values.job];
   if (made !== undefined) return { per: 1, op: await made({ cluster, a }) };
   const depot = core.depot(moduleName, "*events");
   const counts = core.pstate(moduleName, "$$counts");

@@ -1,5 +1,5 @@
 // Social timelines in memory: posts and who follows whom are durable, timelines are not. A post is put into the timelines of its author's followers that are
-// in memory; one that is not (after a restart, or of someone who has just followed an author) is made anew from the posts when someone looks at it.
+// in memory. One that is not, after a restart, or whose user follows others than when it was made, is made anew from the posts when someone looks at it.
 //
 //   rama deploy --action launch --jar examples/timelines-in-memory.ts --module TimelinesInMemory --tasks 4 --threads 2 --workers 1
 //
@@ -9,7 +9,7 @@ import {
   Block,
   CompoundAgg,
   Depot,
-  isNull,
+  not,
   Ops,
   Path,
   PState,
@@ -33,6 +33,9 @@ class Timeline {
   #count = 0;
   /** Not yet made: what is here came while its posts were being looked up. */
   filling = true;
+
+  /** `follows`: how often its user had followed someone when it was made. */
+  constructor(readonly follows: number) {}
 
   add(post: PostKey): void {
     this.#ring[this.#count++ % kept] = post;
@@ -67,20 +70,20 @@ class Timelines {
     }
   }
 
-  /** null: its posts have to be looked up, and `fill` called. */
-  newest(user: string, amount: number): PostKey[] | null {
+  /** False: its posts have to be looked up, and `fill` called. */
+  has(user: string, follows: number): boolean {
     const timeline = this.#of.get(user);
-    if (timeline !== undefined && !timeline.filling) return timeline.newest(amount);
-    if (timeline === undefined) this.#of.set(user, new Timeline());
-    return null;
+    if (timeline?.follows === follows) return !timeline.filling;
+    this.#of.set(user, new Timeline(follows));
+    return false;
+  }
+
+  newest(user: string, amount: number): PostKey[] {
+    return this.#of.get(user)?.newest(amount) ?? [];
   }
 
   fill(user: string, posts: readonly PostKey[]): void {
     this.#of.get(user)?.fill(posts);
-  }
-
-  forget(user: string): void {
-    this.#of.delete(user);
   }
 }
 
@@ -101,21 +104,30 @@ export class TimelinesInMemory extends RamaModule {
   define(setup: Setup, topologies: Topologies) {
     setup.declareDepot("*follows", Depot.hashBy("follower"));
     setup.declareDepot("*posts", Depot.hashBy("author"));
+    // When there are many follows at once (someone moves a community here) they are worth big microbatches.
+    setup.setLaunchDepotDynamicOption("*follows", "depot.microbatch.max.records", 50_000);
     setup.declareObject("*timelines", () => new Timelines());
 
-    const core = topologies.stream("core");
-    core.pstate("$$following", PState.mapSchema(String, PState.setSchema(String)));
+    // Who follows whom is exactly once, and follows of one microbatch are put together first: a set changes once however many come.
+    const graph = topologies.microbatch("graph");
+    graph.pstate("$$following", PState.mapSchema(String, PState.setSchema(String)));
     // author → those of this task's users who follow
-    core.pstate("$$followers", PState.mapSchema(String, PState.setSchema(String))).makePrivate();
-    core.pstate("$$posts", PState.mapSchema(String, PState.mapSchema(Number, String).subindexed()));
-
-    core
+    graph.pstate("$$followers", PState.mapSchema(String, PState.setSchema(String))).makePrivate();
+    graph.pstate("$$follows", PState.mapSchema(String, Number));
+    graph
       .source("*follows")
-      .out({ follower: "*follower", author: "*author" })
-      .compoundAgg("$$following", CompoundAgg.map("*follower", Agg.set("*author")))
-      .compoundAgg("$$followers", CompoundAgg.map("*author", Agg.set("*follower")))
-      .each((timelines: Timelines, user: string) => timelines.forget(user), "*timelines", "*follower");
+      .out("*microbatch")
+      .batchBlock(
+        Block.explodeMicrobatch("*microbatch")
+          .out({ follower: "*follower", author: "*author" })
+          .hashPartition("*follower")
+          .compoundAgg("$$following", CompoundAgg.map("*follower", Agg.set("*author")))
+          .compoundAgg("$$followers", CompoundAgg.map("*author", Agg.set("*follower")))
+          .compoundAgg("$$follows", CompoundAgg.map("*follower", Agg.count())),
+      );
 
+    const core = topologies.stream("core");
+    core.pstate("$$posts", PState.mapSchema(String, PState.mapSchema(Number, String).subindexed()));
     core
       .source("*posts")
       .out({ author: "*author", id: "*id", text: "*text" })
@@ -136,10 +148,17 @@ export class TimelinesInMemory extends RamaModule {
       .query("timeline", "*user", "*amount")
       .out("*timeline")
       .hashPartition("*user")
-      .each((timelines: Timelines, user: string) => timelines.newest(user, 1), "*timelines", "*user")
-      .out("*known")
+      .localSelect("$$follows", Path.key("*user").nullToVal(0))
+      .out("*count")
+      .each(
+        (timelines: Timelines, user: string, count: number) => timelines.has(user, count),
+        "*timelines",
+        "*user",
+        "*count",
+      )
+      .out("*there")
       .ifTrue(
-        isNull("*known"),
+        not("*there"),
         Block.invokeQuery("newestPosts", "*user")
           .out("*posts")
           .each(
@@ -150,7 +169,7 @@ export class TimelinesInMemory extends RamaModule {
           ),
       )
       .each(
-        (timelines: Timelines, user: string, amount: number) => timelines.newest(user, amount) ?? [],
+        (timelines: Timelines, user: string, amount: number) => timelines.newest(user, amount),
         "*timelines",
         "*user",
         "*amount",

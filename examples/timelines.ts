@@ -75,8 +75,11 @@ export class TimelinesModule extends RamaModule {
   define(setup: Setup, topologies: Topologies) {
     setup.declareDepot("*follows", Depot.hashBy("follower"));
     setup.declareDepot("*posts", Depot.hashBy("author"));
+    // When there are many follows at once (someone moves a community here) they are worth big microbatches.
+    setup.setLaunchDepotDynamicOption("*follows", "depot.microbatch.max.records", 50_000);
 
     const core = topologies.microbatch("core");
+    core.pstate("$$follows", PState.mapSchema(String, Number));
     // author → those of this task's users who follow. It lies with the followers' timelines, not with the author: so a post travels once to each task, and
     // a list of followers never does.
     core.pstate("$$followers", PState.mapSchema(String, PState.setSchema(String))).makePrivate();
@@ -85,12 +88,17 @@ export class TimelinesModule extends RamaModule {
     core.pstate("$$timelines", PState.mapSchema(String, PState.mapSchema(Number, Array).subindexed()));
     core.pstate("$$received", PState.mapSchema(String, Number)).makePrivate();
 
+    // Follows of one microbatch are put together first: an author's set changes once however many come.
     core
       .source("*follows")
       .out("*microbatch")
-      .explodeMicrobatch("*microbatch")
-      .out({ follower: "*follower", author: "*author" })
-      .compoundAgg("$$followers", CompoundAgg.map("*author", Agg.set("*follower")));
+      .batchBlock(
+        Block.explodeMicrobatch("*microbatch")
+          .out({ follower: "*follower", author: "*author" })
+          .hashPartition("*follower")
+          .compoundAgg("$$follows", CompoundAgg.map("*follower", Agg.count()))
+          .compoundAgg("$$followers", CompoundAgg.map("*author", Agg.set("*follower"))),
+      );
 
     core
       .source("*posts")

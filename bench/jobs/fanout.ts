@@ -2,7 +2,7 @@
 import { Path } from "../../src/client.ts";
 import { rng } from "../peers/lib/common.mjs";
 import { held } from "../peers/lib/held.mjs";
-import { durability, type Job, load, until } from "./job.ts";
+import { durability, type Job, load, type Op, until } from "./job.ts";
 
 const users = 10_000;
 const meanFollowers = 400;
@@ -19,7 +19,8 @@ function followers(): number[][] {
 
 const nameOf = (user: number): string => `u${user}`;
 
-export async function fanout(job: Job): Promise<void> {
+/** `post` resolves to the timeline writes that are visible with it. */
+export async function prepared(job: Job): Promise<{ post: (authors: number[]) => Promise<number>; read: (user: number) => Promise<unknown> }> {
   const { cluster, a } = job;
   const inMemory = a.module === "TimelinesInMemory";
   const of = followers();
@@ -28,6 +29,20 @@ export async function fanout(job: Job): Promise<void> {
       for (const follower of of[author]!) yield { follower: nameOf(follower), author: nameOf(author) };
   };
   await load(cluster.clusterDepot(a.module, "*follows"), follows());
+  const counts = cluster.clusterPState(a.module, "$$follows");
+  const expected = new Map<number, number>();
+  for (const list of of) for (const follower of list) expected.set(follower, (expected.get(follower) ?? 0) + 1);
+  // Those of one partition are taken in order: the last are the last.
+  const last = of[users - 1]!;
+  await until(
+    "follows",
+    async () => {
+      await Bun.sleep(200);
+      const got = await Promise.all(last.map((follower) => counts.selectOne<number>(Path.key(nameOf(follower)))));
+      return got.every((count, i) => count === expected.get(last[i]!));
+    },
+    300_000,
+  );
   const depot = cluster.clusterDepot(a.module, "*posts");
   const timeline = cluster.clusterQuery<unknown[]>(a.module, "timeline");
   const read = (user: number) => timeline.invoke(nameOf(user), 20);
@@ -51,7 +66,21 @@ export async function fanout(job: Job): Promise<void> {
       });
     return writes(authors);
   };
-  await held({ name: `5-fanout/${a.module}`, seconds: a.seconds, reads: a.load, users, batch: a.batch, overlap: a.inflight, durability, post, read });
+  return { post, read };
+}
+
+export async function fanout(job: Job): Promise<void> {
+  const { a } = job;
+  const { post, read } = await prepared(job);
+  const name = `5-fanout/${a.module}`;
+  await held({ name, seconds: a.seconds, reads: a.load, users, batch: a.batch, overlap: a.inflight, durability, post, read });
+}
+
+/** Posts of authors by chance, so many at a time. */
+export async function fanoutOp(job: Job): Promise<Op> {
+  const { post } = await prepared(job);
+  const rand = rng(17);
+  return () => post(Array.from({ length: job.a.batch }, () => (rand() * users) | 0));
 }
 
 /** Only timelines that someone looks at are in memory. */

@@ -59,6 +59,7 @@ test("in memory: timelines are made when someone looks, and posts that come late
   const timeline = (user: string, amount: number) => module.query<Post[]>("timeline").invoke(user, amount);
   const delivered = () => module.query<number>("delivered").invoke();
   await module.depot("*follows").appendMany(follows);
+  await module.waitForProcessed("graph", 3);
   await module.depot("*posts").append(a1);
   await module.depot("*posts").append(c2);
   expect(await delivered()).toBe(0);
@@ -70,6 +71,7 @@ test("in memory: timelines are made when someone looks, and posts that come late
 
   // Whoever follows someone new sees what that one wrote before.
   await module.depot("*follows").append({ follower: "dan", author: "ann" });
+  await module.waitForProcessed("graph", 4);
   expect(await timeline("dan", 2)).toEqual([a3, c2]);
   await module.depot("*posts").appendMany(many(700));
   expect((await timeline("dan", 1000)).map(({ id }) => id)).toEqual(Array.from({ length: kept }, (_, i) => 799 - i));
@@ -79,6 +81,7 @@ test("in memory: after an update nothing is in memory and everything is answered
   await using cluster = await InProcessCluster.create();
   const module = await cluster.launchModule(TimelinesInMemory, launch);
   await module.depot("*follows").appendMany(follows);
+  await module.waitForProcessed("graph", 3);
   for (const post of posts) await module.depot("*posts").append(post);
   const timeline = () => module.query<Post[]>("timeline").invoke("bob", 20);
   expect(await timeline()).toEqual([a3, c2, a1]);
