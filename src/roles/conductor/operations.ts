@@ -43,8 +43,17 @@ export class Operations {
 
   /** Goes on with whatever an earlier conductor left. */
   async resume(): Promise<void> {
-    for (const record of await this.#options.store.modules())
-      if (record.state !== "[:running]") this.#drive(record.name);
+    const { env, store } = this.#options;
+    while (!this.#closed) {
+      try {
+        for (const record of await store.modules()) if (record.state !== "[:running]") this.#drive(record.name);
+        return;
+      } catch (error) {
+        if (!(error instanceof RamaError)) throw error;
+        env.log.warn("operations are not known now, and asked for again", { error: error.message });
+        await env.sleep(500);
+      }
+    }
   }
 
   /** Resolves once the module runs; rejects with what kept it from running, after everything has been taken back. */
@@ -59,8 +68,10 @@ export class Operations {
     }
     await this.#checkDependencies(request);
     const record = await this.#plan(request);
-    await store.createModule(record, request.objects);
-    await store.log({ atMs: env.now(), module: record.name, operation: "launch", text: "assigned" });
+    await this.#written(record.name, async () => {
+      await store.createModule(record, request.objects);
+      await store.log({ atMs: env.now(), module: record.name, operation: "launch", text: "assigned" });
+    });
     await this.#drive(record.name);
     const after = await store.module(record.name);
     if (after?.value.state === "[:running]") return { moduleName: record.name, instanceId: record.instances[0]!.id };
@@ -85,8 +96,10 @@ export class Operations {
     const next = nextInstance(record, request, { id: uuidOf(env.randomBytes(16)), nowMs, deletedObjects });
     const dependsOn = [...new Set(request.dependencies.map((d) => d.module))];
     const begun = updating({ ...record, options: nextOptions(record, request), dependsOn }, next, nowMs);
-    await store.beginUpdate(begun, version, next, request.objects);
-    await store.log({ atMs: nowMs, module: moduleName, operation: "update", text: `instance ${next.id} assigned` });
+    await this.#written(moduleName, async () => {
+      await store.beginUpdate(begun, version, next, request.objects);
+      await store.log({ atMs: nowMs, module: moduleName, operation: "update", text: `instance ${next.id} assigned` });
+    });
     await this.#drive(moduleName);
     const after = await store.module(moduleName);
     if (after?.value.readTarget === next.id && after.value.state === "[:running]")
@@ -105,8 +118,10 @@ export class Operations {
         dependents,
       });
     }
-    if (record.state !== "[:destroying]") await store.updateModule(destroying(record, env.now()), version);
-    await store.log({ atMs: env.now(), module: moduleName, operation: "destroy", text: "begun" });
+    await this.#written(moduleName, async () => {
+      if (record.state !== "[:destroying]") await store.updateModule(destroying(record, env.now()), version);
+      await store.log({ atMs: env.now(), module: moduleName, operation: "destroy", text: "begun" });
+    });
     const waited = await Promise.race([
       this.#drive(moduleName).then(() => true),
       env.sleep(destroyWaitMs).then(() => false),
@@ -180,6 +195,16 @@ export class Operations {
         },
       ],
     };
+  }
+
+  /** Begins an operation. It may stand in the metastore although the caller is told of trouble: it goes on then, or nobody would take it up before the next conductor. */
+  async #written(moduleName: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      this.#options.env.spawn("an operation that may have begun", () => this.#drive(moduleName));
+      throw error;
+    }
   }
 
   /** One driver a module; a second caller waits for the first one's end. */
