@@ -457,10 +457,9 @@ export class Engine implements EventReceiver {
     else if (this.#core.leads) await Promise.race([this.drained(), this.#options.env.sleep(drainMs)]);
   }
 
-  /** Ahead of `close`, while reads go on: what there is to flush is flushed. Nothing is lost when it fails. */
-  async settle(): Promise<void> {
-    await this.#drainedOrLate();
-    await this.#store.settle();
+  /** Ahead of `close`, while reads go on and whatever runs runs on: what is applied by now is flushed. Nothing is lost when it fails. */
+  settle(): Promise<void> {
+    return this.#store.settle();
   }
 
   /** No new work, what runs ends, everything is flushed. */
