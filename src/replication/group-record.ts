@@ -33,6 +33,12 @@ export type LiveMembers = ReadonlyMap<Member, string>;
 export const hasLeader = (record: GroupRecord, live: LiveMembers): boolean =>
   record.leader !== null && live.get(record.leader) === record.leaderLife;
 
+/** The group would be better led by the member that it prefers, which is there and in sync: leaders come back to where they were spread evenly. */
+export function shouldReturn(record: GroupRecord, live: LiveMembers, self: Member): boolean {
+  const isWanted = record.members[0] === self && record.leader !== self;
+  return isWanted && hasLeader(record, live) && record.inSync.includes(self) && live.has(self);
+}
+
 /** Who should stand for leader now; undefined: nobody need, or nobody may. `excluded`: not if there is another. */
 export function candidateOf(
   record: GroupRecord,

@@ -9,6 +9,7 @@ import {
   electedRecord,
   type GroupRecord,
   hasLeader,
+  shouldReturn,
   type LiveMembers,
   type Member,
 } from "./group-record.ts";
@@ -22,12 +23,16 @@ export interface GroupWatchOptions {
   readonly self: Member;
   readonly members: MemberWatch;
   readonly minInSync: () => number;
+  /** For how long the preferred leader has to be in sync again before it takes the lead back. */
+  readonly returnAfterMs?: number;
   readonly onView: (record: GroupRecord) => void;
 }
 
 const retryMs = 200;
 /** A member whose turn it is not stands after so long, should the one whose turn it is not have done so. */
 const secondMs = 1_000;
+/** A process that ends again soon should not have made its groups stand still twice. */
+const returnMs = 20_000;
 /** At a launch the preferred leader may still be loading the module. */
 const firstElectionMs = 3_000;
 
@@ -38,6 +43,8 @@ export class GroupWatch {
   #version = 0;
   #timer: Timer | undefined;
   #standing = false;
+  /** When it takes the lead back, on the monotonic clock. */
+  #returning: number | undefined;
 
   constructor(options: GroupWatchOptions) {
     this.#options = options;
@@ -112,7 +119,14 @@ export class GroupWatch {
     const live = this.#lives();
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { self, env } = this.#options;
+    const { self, env, returnAfterMs = returnMs } = this.#options;
+    // Other changes of the record do not count anew.
+    if (!shouldReturn(record, live, self)) this.#returning = undefined;
+    else {
+      this.#returning ??= env.monotonicMs() + returnAfterMs;
+      this.#timer = env.setTimer(Math.max(0, this.#returning - env.monotonicMs()), () => this.#stand());
+      return;
+    }
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
     const isFirst = record.epoch === 0 ? record.members[0] === self : candidateOf(record, live) === self;
     if (isFirst) this.#stand();
@@ -140,7 +154,8 @@ export class GroupWatch {
     const { metastore, self, minInSync } = this.#options;
     const { record, version } = await this.#read();
     const live = this.#lives();
-    if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    const isReturn = this.#returning !== undefined && shouldReturn(record, live, self);
+    if ((hasLeader(record, live) && !isReturn) || !record.inSync.includes(self) || !live.has(self)) return;
     const next = electedRecord(record, live, self, { minInSync: minInSync() });
     await metastore.set(this.#path, toNode(next), version);
   }

@@ -34,6 +34,8 @@ export interface ReplicatedModuleOptions {
   readonly classes?: ClassRegistry;
   readonly settings?: readonly OptionSetting[];
   readonly manualTicks?: boolean;
+  /** For how long a preferred leader is in sync before it takes the lead back. */
+  readonly returnAfterMs?: number;
   /** Entries that logs keep for followers. */
   readonly keptEntries?: number;
   /** Size of the logs' segments. */
@@ -211,6 +213,7 @@ export class ReplicatedModule {
       groupCount: this.info.numThreads,
       groups: this.placements[worker]!.groups,
       minInSync: () => minInSync,
+      ...(this.#options.returnAfterMs === undefined ? {} : { returnAfterMs: this.#options.returnAfterMs }),
       onView: (group, view) => {
         if (!life.dead) life.replicas.get(group)?.view(view);
       },

@@ -216,3 +216,39 @@ test("a replica that has lost its disk gets a copy of the leader's store under l
   }
   expect(records).toBe(acked);
 }, 60_000);
+
+test("a leader that was away takes its groups back when it has been in sync for a while, under load", async () => {
+  await using cluster = await launched(localCount(), { threads: 3, tasks: 4, returnAfterMs: 300 });
+  const { world, replicated, depot, counts, until } = cluster;
+  const leaders = () => [0, 1, 2].map((group) => replicated.leaderOf(group));
+  const first = leaders();
+  let acked = 0;
+  let stop = false;
+  const load = Array.from({ length: 4 }, async () => {
+    while (!stop) {
+      try {
+        await depot.append("x");
+        acked++;
+      } catch (error) {
+        if (!(error instanceof RamaError && error.code === "IN_SYNC_TOO_SMALL")) throw error;
+        await world.env.sleep(10);
+      }
+    }
+  });
+  await until("appends", () => acked > 100);
+  replicated.kill(first[0]!);
+  await until("another leader", () => replicated.leaderOf(0) !== undefined && replicated.leaderOf(0) !== first[0]);
+  await replicated.start(first[0]!);
+  await until("the leaders to be where they were", () => leaders().join() === first.join());
+  const before = acked;
+  await until("appends", () => acked > before + 100);
+  stop = true;
+  await Promise.all(load);
+  let records = 0;
+  for (let task = 0; task < 4; task++) {
+    const { startOffset, endOffset } = await depot.getPartitionInfo(task);
+    records += Number(endOffset) - Number(startOffset);
+  }
+  expect(records).toBe(acked);
+  expect(await counts.selectOne(Path.key("x"))).toBeDefined();
+}, 60_000);

@@ -192,6 +192,7 @@ class World {
       self: node.member,
       members,
       minInSync: () => this.minIsr,
+      ...(this.seed % 2 === 0 ? { returnAfterMs: 700 } : {}),
       onView: () => this.#view(life, watch, members),
     });
     life.members = members;

@@ -6,6 +6,7 @@ import {
   firstRecord,
   type GroupRecord,
   minInSyncOf,
+  shouldReturn,
 } from "../../../src/replication/group-record.ts";
 
 const live = (...of: [number, string][]) => new Map(of);
@@ -44,4 +45,14 @@ test("the former leader leaves the set at an election where enough are left, mem
 test("the minimum is one less than the replicas unless it is set, and never outside of them", () => {
   expect([1, 2, 3].map((rf) => minInSyncOf(undefined, rf))).toEqual([1, 1, 2]);
   expect([minInSyncOf(9, 3), minInSyncOf(0, 3), minInSyncOf(1, 3)]).toEqual([3, 1, 1]);
+});
+
+test("the preferred member takes the lead back only when it is there, in sync, and another leads", () => {
+  const record: GroupRecord = { ...led, leader: 1, leaderLife: "b" };
+  const here = live([0, "a"], [1, "b"]);
+  expect(shouldReturn(record, here, 0)).toBe(true);
+  expect(shouldReturn(record, here, 1)).toBe(false);
+  expect(shouldReturn({ ...record, inSync: [1] }, here, 0)).toBe(false);
+  expect(shouldReturn(record, live([1, "b"]), 0)).toBe(false);
+  expect(shouldReturn(led, here, 0)).toBe(false);
 });
