@@ -37,3 +37,35 @@ test("the same seed gives the same trace, another seed another one", async () =>
   expect(again.hash).toBe(first.hash);
   expect((await live(5)).hash).not.toBe(first.hash);
 });
+
+test("a wall clock that jumps by a day kills no worker, and keeps none that has died from being started again", async () => {
+  const cluster = new SimulatedCluster({ seed: 9 });
+  cluster.start();
+  await cluster.complete(cluster.launch(LedgerModule, { tasks: 2, threads: 2 }));
+  await cluster.run(5_000);
+  const [first] = cluster.workers;
+  const host = cluster.world.host("node-1");
+  host.clockOffsetMs += 86_400_000;
+  await cluster.run(20_000);
+  expect(cluster.workers).toEqual([first!]);
+  host.clockOffsetMs -= 2 * 86_400_000;
+  first!.kill();
+  await cluster.run(5_000);
+  expect(cluster.workers).toHaveLength(1);
+  await cluster.stop();
+});
+
+test("a supervisor that was stopped together with its workers does not take its absence for their silence", async () => {
+  const cluster = new SimulatedCluster({ seed: 10 });
+  cluster.start();
+  await cluster.complete(cluster.launch(LedgerModule, { tasks: 2, threads: 2 }));
+  await cluster.run(5_000);
+  const [worker] = cluster.workers;
+  const all = [worker!, cluster.daemon("supervisor", "node-1")!];
+  for (const process of all) process.pause();
+  await cluster.run(60_000);
+  for (const process of all.reverse()) process.resume();
+  await cluster.run(20_000);
+  expect(cluster.workers).toEqual([worker!]);
+  await cluster.stop();
+});
