@@ -1,6 +1,15 @@
 // A cluster of several nodes out of the compiled executable: Apache ZooKeeper and the conductor at this process's address, a supervisor on each machine of a network of
 // namespaces. Each node has a directory of its own; nothing is shared but the executable.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RamaClusterManager } from "../../src/client.ts";
@@ -63,9 +72,11 @@ export class Node {
 
   /** As a node that loses its power: everything on it at once. */
   async kill(): Promise<void> {
-    const pids = this.pids();
-    for (const pid of pids) process.kill(pid, "SIGKILL");
+    this.#child?.kill("SIGKILL");
     await this.#child?.exited;
+    // By what they were started with: a worker that the supervisor had just started is in no file yet.
+    const pids = processesWith(this.home);
+    for (const pid of pids) process.kill(pid, "SIGKILL");
     await until("the end of killed processes", () => !pids.some(isAlive));
   }
 
@@ -181,4 +192,17 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+function processesWith(path: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`${path}/`) && isAlive(pid);
+      } catch {
+        return false;
+      }
+    });
 }
