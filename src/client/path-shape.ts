@@ -13,18 +13,26 @@ export interface PathShape {
 }
 
 export function shapeOfPath(steps: Steps): PathShape {
-  const lone = steps.length === 1 ? loneKey(steps[0]!) : undefined;
-  if (lone !== undefined) return lone;
+  const keys = keysOnly(steps);
+  if (keys !== undefined) return keys;
   const args: unknown[] = [];
   return { key: stepsKey(steps, args), args };
 }
 
-/** `Path.key(x)`, the most frequent path by far, is spared the walk; its key is one text for all, which is found faster than one made anew. */
-function loneKey(step: Step): PathShape | undefined {
-  if (step.nav !== "key" || step.args.length !== 1) return undefined;
-  const arg = step.args[0]!;
-  if (arg.kind !== "const" || (typeof arg.value !== "string" && typeof arg.value !== "number")) return undefined;
-  return { key: "key_;", args: [arg.value] };
+/** Of paths of `key(x)` alone, by their number of steps: the texts are always the same, and found faster than ones made anew. */
+const keysShapes = [0, 1, 2, 3, 4, 5, 6].map((count) => "key_;".repeat(count));
+
+/** `Path.key(x, y, …)`, the most frequent path by far, is spared the walk. */
+function keysOnly(steps: Steps): PathShape | undefined {
+  if (steps.length >= keysShapes.length) return undefined;
+  const args: unknown[] = [];
+  for (const { nav, args: own } of steps) {
+    const arg = own[0];
+    if (nav !== "key" || own.length !== 1 || arg!.kind !== "const") return undefined;
+    if (typeof arg!.value !== "string" && typeof arg!.value !== "number") return undefined;
+    args.push(arg!.value);
+  }
+  return { key: keysShapes[steps.length]!, args };
 }
 
 function stepsKey(steps: Steps, args: unknown[]): string {
