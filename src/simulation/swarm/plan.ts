@@ -121,7 +121,7 @@ export function planOf(seed: number, options: PlanOptions): Plan {
 /** Settings that make rare things happen: small files, short timeouts, few ports. */
 export function settingsOf(chance: Chance): Record<string, unknown> {
   return {
-    "supervisor.port.range": chance.of([0, [3000, 3015]]),
+    "supervisor.port.range": chance.of([0, [3000, 3063]]),
     "worker.task.threads": chance.of([1, 1, 2]),
     "zookeeper.session.timeout.millis": chance.of([1_000, 4_000, 10_000]),
     "supervisor.worker.heartbeat.timeout.millis": chance.of([1_500, 5_000]),
