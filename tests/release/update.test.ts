@@ -177,7 +177,9 @@ async function reach(module: string, wanted: string): Promise<void> {
 /** As the Cluster UI is told: much faster than a command. "" while the conductor is down. */
 async function stateOf(module: string): Promise<string> {
   try {
-    const answer = await fetch(`http://localhost:${unpacked.cluster.ports.ui}/api/modules/${module}`);
+    const url = `http://localhost:${unpacked.cluster.ports.ui}/api/modules/${module}`;
+    // A conductor that is killed or starts may leave a question unanswered: it is asked again.
+    const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) });
     return ((await answer.json()) as { module: { state: string } }).module.state;
   } catch {
     return "";
