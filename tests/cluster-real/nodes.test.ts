@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Path, type RamaClusterManager } from "../../src/client.ts";
 import { needs } from "../needs.ts";
+import { hopModule } from "../release/hop-module.ts";
 import { Load } from "../release/load.ts";
 import { RealCluster } from "./nodes.ts";
 
@@ -13,26 +14,13 @@ const phaseMs = Number(process.env["RAMA_PHASE_SECONDS"] ?? 4) * 1000;
 const timeoutMs = 150_000 + 3 * phaseMs;
 const tasks = 8;
 
-const source = `
-import { Agg, CompoundAgg, Depot, PState, RamaModule } from "rama";
-export class HopModule extends RamaModule {
-  define(setup, topologies) {
-    setup.declareDepot("*events", Depot.random());
-    const s = topologies.stream("counts");
-    s.pstate("$$counts", PState.mapSchema(String, Number));
-    s.source("*events").out("*event").bind("*event", { userId: "*userId" })
-      .hashPartition("*userId")
-      .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
-  }
-}`;
-
 let cluster: RealCluster;
 let manager: RamaClusterManager;
 
 beforeAll(async () => {
   if (!possible) return;
   cluster = await RealCluster.start(3);
-  writeFileSync(join(cluster.conductor.home, "hop.ts"), source);
+  writeFileSync(join(cluster.conductor.home, "hop.ts"), hopModule);
   const size = ["--tasks", String(tasks), "--threads", "6", "--workers", "3"];
   const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "hop.ts", ...size);
   expect(deployed).toMatchObject({ code: 0, err: "" });

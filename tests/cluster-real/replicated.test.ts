@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { RamaClusterManager } from "../../src/client.ts";
 import { needs } from "../needs.ts";
 import { until } from "../release/built-release.ts";
+import { hopModule } from "../release/hop-module.ts";
 import { Load } from "../release/load.ts";
 import { RealCluster } from "./nodes.ts";
 
@@ -13,19 +14,6 @@ const possible = needs("network-namespaces") && needs("zookeeper");
 const phaseMs = Number(process.env["RAMA_PHASE_SECONDS"] ?? 4) * 1000;
 const timeoutMs = 150_000 + 3 * phaseMs;
 const tasks = 4;
-
-const source = `
-import { Agg, CompoundAgg, Depot, PState, RamaModule } from "rama";
-export class HopModule extends RamaModule {
-  define(setup, topologies) {
-    setup.declareDepot("*events", Depot.random());
-    const s = topologies.stream("counts");
-    s.pstate("$$counts", PState.mapSchema(String, Number));
-    s.source("*events").out("*event").bind("*event", { userId: "*userId" })
-      .hashPartition("*userId")
-      .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
-  }
-}`;
 
 interface Row {
   readonly group: number;
@@ -42,7 +30,7 @@ let loads = 0;
 beforeAll(async () => {
   if (!possible) return;
   cluster = await RealCluster.start(3);
-  writeFileSync(join(cluster.conductor.home, "hop.ts"), source);
+  writeFileSync(join(cluster.conductor.home, "hop.ts"), hopModule);
   const size = ["--tasks", String(tasks), "--threads", "2", "--workers", "1", "--replicationFactor", "3"];
   const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "hop.ts", ...size);
   expect(deployed).toMatchObject({ code: 0, err: "" });

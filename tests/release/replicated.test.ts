@@ -5,20 +5,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RamaClusterManager } from "../../src/client.ts";
 import { type Unpacked, unpackedRelease, until } from "./built-release.ts";
+import { hopModule } from "./hop-module.ts";
 import { Load } from "./load.ts";
-
-const hopModule = `
-import { Agg, CompoundAgg, Depot, PState, RamaModule } from "rama";
-export class HopModule extends RamaModule {
-  define(setup, topologies) {
-    setup.declareDepot("*events", Depot.random());
-    const s = topologies.stream("counts");
-    s.pstate("$$counts", PState.mapSchema(String, Number));
-    s.source("*events").out("*event").bind("*event", { userId: "*userId" })
-      .hashPartition("*userId")
-      .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
-  }
-}`;
 
 interface Row {
   readonly group: number;

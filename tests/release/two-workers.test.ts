@@ -4,20 +4,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RamaClusterManager } from "../../src/client.ts";
 import { unpackedRelease } from "./built-release.ts";
+import { hopModule } from "./hop-module.ts";
 import { Load } from "./load.ts";
-
-const hopModule = `
-import { Agg, CompoundAgg, Depot, PState, RamaModule } from "rama";
-export class HopModule extends RamaModule {
-  define(setup, topologies) {
-    setup.declareDepot("*events", Depot.random());
-    const s = topologies.stream("counts");
-    s.pstate("$$counts", PState.mapSchema(String, Number));
-    s.source("*events").out("*event").bind("*event", { userId: "*userId" })
-      .hashPartition("*userId")
-      .compoundAgg("$$counts", CompoundAgg.map("*userId", Agg.count()));
-  }
-}`;
 
 test("either of two workers is killed under load: every record that is stored is counted exactly once", async () => {
   await using unpacked = unpackedRelease();
