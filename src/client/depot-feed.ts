@@ -9,11 +9,10 @@ import {
   NO_END,
   readFetched,
 } from "../protocol/depot-read.ts";
-import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
+import { FrameReader } from "../protocol/frame-fields.ts";
 import { type CallContext, call } from "./call.ts";
 import type { RouteTable } from "./routing.ts";
 
-const scratch = new FrameWriter(64);
 /** How long one fetch waits for records before it is asked again: what is lost when the other side dies silently. */
 const fetchWaitMs = 5_000;
 /** Of one answer: with a record of the greatest size it still fits a frame. */
@@ -36,7 +35,7 @@ export class DepotFeed {
 
   positions(): Promise<{ readonly startOffset: number; readonly endOffset: number }> {
     return this.#ask(
-      (depot, request) => encodePartitionInfo(scratch, { depot, task: this.#partition, request }),
+      (depot, request) => encodePartitionInfo(this.#context.scratch, { depot, task: this.#partition, request }),
       (reader) => ({ startOffset: reader.count(), endOffset: reader.count() }),
     );
   }
@@ -44,7 +43,7 @@ export class DepotFeed {
   /** Offset of the first record that was appended at `ms` or later. */
   offsetAfterTimestamp(ms: number): Promise<number> {
     return this.#ask(
-      (depot, request) => encodeOffsetAt(scratch, { depot, task: this.#partition, request, ms }),
+      (depot, request) => encodeOffsetAt(this.#context.scratch, { depot, task: this.#partition, request, ms }),
       (reader) => reader.count(),
     );
   }
@@ -54,7 +53,7 @@ export class DepotFeed {
     const waitMs = to === NO_END ? fetchWaitMs : 0;
     return this.#ask(
       (depot, request) =>
-        encodeFetchDepot(scratch, {
+        encodeFetchDepot(this.#context.scratch, {
           depot,
           task: this.#partition,
           request,

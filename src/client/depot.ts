@@ -4,7 +4,7 @@ import { decodeValue } from "../base/value-codec.ts";
 import type { AckLevelName } from "../dataflow/compiled.ts";
 import { ACK_LEVELS } from "../protocol/append.ts";
 import { encodePartitionInfo, encodeReadDepot } from "../protocol/depot-read.ts";
-import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
+import { FrameReader } from "../protocol/frame-fields.ts";
 import type { AckReturns, AppendWaiter } from "./append-batch.ts";
 import type { Appender } from "./appender.ts";
 import { type CallContext, call } from "./call.ts";
@@ -36,8 +36,6 @@ export interface AppendManyResult {
   /** In index order. Records that are not here are stored. */
   readonly failures: readonly AppendFailure[];
 }
-
-const scratch = new FrameWriter(64);
 
 export class DepotClient<T = any> {
   readonly #context: CallContext;
@@ -98,7 +96,9 @@ export class DepotClient<T = any> {
       repeatable: true,
       task: (table) => this.#task(table, partition),
       send: (table, task, connection, request) =>
-        connection.send(encodePartitionInfo(scratch, { depot: table.depot(this.#name).index, task, request })),
+        connection.send(
+          encodePartitionInfo(this.#context.scratch, { depot: table.depot(this.#name).index, task, request }),
+        ),
       read: (frame, at) => {
         const reader = new FrameReader(frame, at);
         return { startOffset: reader.count(), endOffset: reader.count() };
@@ -131,7 +131,9 @@ export class DepotClient<T = any> {
       repeatable: true,
       task: (table) => this.#task(table, partition),
       send: (table, task, connection, request) =>
-        connection.send(encodeReadDepot(scratch, { depot: table.depot(this.#name).index, task, request, from, to })),
+        connection.send(
+          encodeReadDepot(this.#context.scratch, { depot: table.depot(this.#name).index, task, request, from, to }),
+        ),
       read: (frame, at) => {
         const reader = new FrameReader(frame, at);
         const records: T[] = [];

@@ -10,7 +10,6 @@ import { checksumOf } from "../paths/diff-checksum.ts";
 import { diffOfParts } from "../paths/diff-codec.ts";
 import { encodePath } from "../paths/path-codec.ts";
 import type { Steps } from "../paths/spec.ts";
-import { FrameWriter } from "../protocol/frame-fields.ts";
 import { type DiffFrame, encodeWatch } from "../protocol/proxy.ts";
 import { type CallContext, type CallPlan, call } from "./call.ts";
 import { CallbackQueue } from "./callback-queue.ts";
@@ -53,7 +52,6 @@ export async function openProxy<T>(options: ProxyOptions<T>): Promise<ProxyState
   return proxy;
 }
 
-const scratch = new FrameWriter(256);
 const noArgs = new Uint8Array(0);
 
 class WatchedValue<T> implements ProxyState<T>, Watching {
@@ -155,7 +153,7 @@ class WatchedValue<T> implements ProxyState<T>, Watching {
     const watch = watches.add(this);
     this.#subscription = { watches, watch };
     connection.send(
-      encodeWatch(scratch, {
+      encodeWatch(context.scratch, {
         pstate: table.pstate(name).index,
         task,
         request,

@@ -2,13 +2,10 @@
 import { RamaError } from "../base/errors.ts";
 import { taskOf } from "../base/hash.ts";
 import { decodeValue, encodeValue } from "../base/value-codec.ts";
-import { FrameWriter } from "../protocol/frame-fields.ts";
 import { ANY_TASK, encodeInvoke } from "../protocol/query.ts";
 import type { QueryRoute } from "../protocol/routes.ts";
 import { type CallContext, call } from "./call.ts";
 import type { RouteTable } from "./routing.ts";
-
-const scratch = new FrameWriter(256);
 
 export class QueryClient<T = any> {
   readonly #context: CallContext;
@@ -26,7 +23,7 @@ export class QueryClient<T = any> {
    * Errors: WRONG_ARGUMENT_COUNT, USER_CODE_FAILED (with the cause), TIMEOUT, CONNECTION_LOST (its worker went away while it ran), TOO_LARGE, UNKNOWN_OBJECT, MODULE_NOT_FOUND.
    */
   async invoke<R = T>(...args: unknown[]): Promise<R> {
-    const { classes, config } = this.#context;
+    const { classes, config, scratch } = this.#context;
     const encoded = encodeValue(args, classes);
     let startsAnywhere = false;
     return call(this.#context, {
