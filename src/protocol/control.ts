@@ -50,6 +50,7 @@ export interface DeadLettersAnswer {
 export interface DeadLetterRow {
   readonly topology: string;
   readonly depot: string;
+  /** Of the source; "" where the topology has one source on the depot. */
   readonly sourceId: string;
   readonly partition: number;
   readonly offset: number;

@@ -7,6 +7,7 @@ import type { AckLevelName, CompiledModule } from "../dataflow/compiled.ts";
 import type { MigrationStatus } from "../module/migrations.ts";
 import type { ModuleInstanceInfo } from "../module/definition.ts";
 import type { PathRoot, ReadSession } from "../paths/indexed.ts";
+import type { DeadLetterRow } from "../protocol/control.ts";
 import type { Fetched } from "../protocol/depot-read.ts";
 import type { ReplicaOptions } from "../replication/replica-contract.ts";
 import type { ReplicaStatus } from "../replication/replica-status.ts";
@@ -169,18 +170,7 @@ export interface BlockedRecord {
 }
 
 /** A record that has been set aside; it counts as processed. */
-export interface DeadLetterStatus {
-  readonly topology: string;
-  readonly depot: string;
-  /** Of the source; "" where the topology has one source on the depot. */
-  readonly sourceId: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly failures: number;
-  readonly retrying: boolean;
-  readonly setAsideMs: number;
-  readonly code: string;
-  readonly error: string;
+export interface DeadLetterStatus extends Omit<DeadLetterRow, "record"> {
   /** An encoded value. */
   readonly record: Uint8Array;
 }
