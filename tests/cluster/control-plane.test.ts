@@ -199,6 +199,25 @@ test("destroy stops the workers and deletes their data; the bundle stays while a
   expect(c.platform.disk.list("/local/conductor/bundles")).toEqual([`${sha256(bundle)}.js`]);
 });
 
+test("a worker's directory stays until its report is gone, so that a destroy ends although the metastore was out of reach", async () => {
+  const c = await cluster();
+  const { call } = await launched(c);
+  await call(LAUNCH, launchRequest("M"));
+  const session = c.platform.sessions.at(-1)!;
+  const remove = session.remove.bind(session);
+  const left: string[][] = [];
+  session.remove = async (path, version) => {
+    if (path.startsWith("/workers/") && left.length === 0) {
+      left.push(c.platform.disk.list("/local/supervisor/workers"));
+      throw new RamaError("METASTORE_UNAVAILABLE", "out of reach");
+    }
+    return remove(path, version);
+  };
+  await call(DESTROY, { moduleName: "M" });
+  expect(left[0]).toHaveLength(1);
+  expect(c.platform.disk.list("/local/supervisor/workers")).toEqual([]);
+});
+
 test("a worker that dies is started again and clients are told its new port", async () => {
   const c = await cluster();
   const { call } = await launched(c);

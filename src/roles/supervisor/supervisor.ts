@@ -244,8 +244,10 @@ export class Supervisor {
       case "reportFailed":
         return;
       case "remove": {
-        const workerIndex = pool.remove(action.workerId, this.#tasks);
-        if (workerIndex) await metastore.remove(tree.worker(workerIndex.instanceId, workerIndex.index));
+        // The report first: without the directory nobody would know of it, and an operation would wait for it for ever.
+        const worker = pool.assigned(action.workerId);
+        if (worker) await metastore.remove(tree.worker(worker.instanceId, worker.workerIndex));
+        pool.remove(action.workerId, this.#tasks);
         this.#published.delete(action.workerId);
         log.info("worker removed", { worker: action.workerId });
         bundles.keepOnly(new Set(this.#tasks.map((task) => task.instance.bundleHash)));

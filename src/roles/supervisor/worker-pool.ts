@@ -107,7 +107,7 @@ export class WorkerPool {
 
   /** What the worker that runs was told when it was started. */
   pausesAtStart(workerId: string): ModulePauses {
-    return this.#files(workerId).assignment<WorkerAssignment>()?.pauses ?? {};
+    return this.assigned(workerId)?.pauses ?? {};
   }
 
   start(task: WorkerTask, bundlePath: string, pauses: ModulePauses): number {
@@ -151,24 +151,26 @@ export class WorkerPool {
     this.#files(workerId).letGo();
   }
 
-  /** Deletes its directory, and its stores unless a task names them, too; returns which report goes with it. */
-  remove(workerId: string, tasks: readonly WorkerTask[]): { instanceId: string; index: number } | undefined {
+  /** What the worker was last told to be, as far as its directory is there. */
+  assigned(workerId: string): WorkerAssignment | undefined {
+    return this.#files(workerId).assignment<WorkerAssignment>();
+  }
+
+  /** Deletes its directory, and its stores unless a task names them, too. */
+  remove(workerId: string, tasks: readonly WorkerTask[]): void {
     const files = this.#files(workerId);
-    const assignment = files.assignment<WorkerAssignment>();
+    const assignment = this.assigned(workerId);
     const { disk } = this.#options.platform;
     if (assignment !== undefined) {
       const isNamed = tasks.some((task) => this.#dataDir(task) === assignment.dataDir);
       const others = WorkerFiles.list(disk, this.#dir).filter((other) => other !== workerId);
-      const isUsed = others.some(
-        (other) => this.#files(other).assignment<WorkerAssignment>()?.dataDir === assignment.dataDir,
-      );
+      const isUsed = others.some((other) => this.assigned(other)?.dataDir === assignment.dataDir);
       if (!isNamed && !isUsed) disk.removeTree(assignment.dataDir);
     }
     files.remove();
     this.#ports.release(workerId);
     this.#stopping.delete(workerId);
     this.#seen.delete(workerId);
-    return assignment && { instanceId: assignment.instanceId, index: assignment.workerIndex };
   }
 
   /** undefined before the first start. */
@@ -274,7 +276,7 @@ export class WorkerPool {
   }
 
   #adopt(workerId: string): void {
-    const assignment = this.#files(workerId).assignment<WorkerAssignment>();
+    const assignment = this.assigned(workerId);
     if (assignment) this.#ports.note(workerId, [assignment.helloPort, ...assignment.enginePorts]);
   }
 
