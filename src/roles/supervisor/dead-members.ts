@@ -9,8 +9,8 @@ import type { ObservedWorker } from "./reconcile.ts";
 
 export class DeadMembers {
   readonly #metastore: Metastore;
-  /** Pids whose places are gone. */
-  readonly #done = new Set<number>();
+  /** Workers with the pids whose places are gone: the system gives a pid again. */
+  readonly #done = new Set<string>();
 
   constructor(metastore: Metastore) {
     this.#metastore = metastore;
@@ -20,9 +20,10 @@ export class DeadMembers {
     for (const task of tasks) {
       const worker = workers.get(task.workerId);
       if (task.instance.replicationFactor < 2 || worker === undefined || worker.pid === 0 || worker.alive) continue;
-      if (this.#done.has(worker.pid)) continue;
+      const process = `${task.workerId} ${worker.pid}`;
+      if (this.#done.has(process)) continue;
       await this.#remove(tree.member(dataIdOf(task.instance), task.workerIndex), worker.pid);
-      this.#done.add(worker.pid);
+      this.#done.add(process);
     }
   }
 
