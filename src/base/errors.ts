@@ -57,6 +57,7 @@ export const errorTable = {
   TOO_LARGE: user("Make it smaller, or raise the setting that is named.", 413),
   // replication
   IN_SYNC_TOO_SMALL: passing("Bring the nodes of the missing replicas back; the group then goes on by itself."),
+  LEADER_STAYS: passing("The present leader goes on; the conductor tries again when the leaders are balanced next."),
   // metastore
   METASTORE_CONFLICT: passing("Read again and repeat the change.", 409),
   METASTORE_NODE_EXISTS: user("It is there already.", 409),

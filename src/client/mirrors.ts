@@ -212,3 +212,14 @@ function find(table: RouteTable, mirror: MirrorDefinition): void {
   if (mirror.kind === "query") table.query(mirror.object);
   else isGlobal(table, mirror);
 }
+
+/** Their routes are known before anything runs. */
+export async function openMirrors(
+  client: ClientCore | undefined,
+  mirrors: readonly MirrorDefinition[],
+): Promise<Mirrors | undefined> {
+  if (client === undefined || mirrors.length === 0) return undefined;
+  const opened = new Mirrors(client, mirrors);
+  await opened.open();
+  return opened;
+}

@@ -82,6 +82,12 @@ export interface UpdateRequest
   readonly launchOptions: readonly OptionSetting[];
 }
 
+/** `to` is the index of a worker that is in sync. LEADER_STAYS, MOVED: the group is led as before. */
+export interface ResignLeader {
+  readonly group: number;
+  readonly to: number;
+}
+
 export interface LaunchAnswer {
   readonly moduleName: string;
   readonly instanceId: string;

@@ -72,6 +72,8 @@ export const SET_WORKER_OPTIONS = 5;
 export const PAUSE_TOPOLOGY = 6;
 /** A worker's hello port: list, retry or drop dead letters (`DeadLettersCall`). The conductor takes it with `moduleName` and asks all workers. */
 export const DEAD_LETTERS = 7;
+/** A worker's hello port: hand a task group that it leads over to another replica (`ResignLeader`). */
+export const RESIGN_LEADER = 8;
 
 /** Features that a peer of this release has; a peer ignores names that it does not know. */
 export const features: readonly string[] = ["append-tokens", "prepared-paths", "proxies", "depot-fetches"];

@@ -33,12 +33,6 @@ export type LiveMembers = ReadonlyMap<Member, string>;
 export const hasLeader = (record: GroupRecord, live: LiveMembers): boolean =>
   record.leader !== null && live.get(record.leader) === record.leaderLife;
 
-/** The group would be better led by the member that it prefers, which is there and in sync: leaders come back to where they were spread evenly. */
-export function shouldReturn(record: GroupRecord, live: LiveMembers, self: Member): boolean {
-  const isWanted = record.members[0] === self && record.leader !== self;
-  return isWanted && hasLeader(record, live) && record.inSync.includes(self) && live.has(self);
-}
-
 /** Who should stand for leader now; undefined: nobody need, or nobody may. `excluded`: not if there is another. */
 export function candidateOf(
   record: GroupRecord,
@@ -68,6 +62,23 @@ export function electedRecord(
     leaderLife: live.get(leader) ?? null,
     inSync: here.length >= options.minInSync ? here : record.inSync,
   };
+}
+
+/**
+ * The leader hands over to `to`, which has all that was appended; undefined: `to` may not lead. The former leader leaves the set where enough are left: it opens its
+ * store anew before it follows, and commits need not wait for that.
+ */
+export function handedOver(
+  record: GroupRecord,
+  live: LiveMembers,
+  to: Member,
+  { minInSync }: { readonly minInSync: number },
+): GroupRecord | undefined {
+  const life = live.get(to);
+  if (life === undefined || to === record.leader || !record.inSync.includes(to)) return undefined;
+  const others = record.inSync.filter((member) => member !== record.leader);
+  const inSync = others.length >= minInSync ? others : record.inSync;
+  return { ...record, epoch: record.epoch + 1, leader: to, leaderLife: life, inSync };
 }
 
 /** `replication.min.isr` as it counts: replication factor - 1 when unset, within [1, replication factor]. */

@@ -8,8 +8,8 @@ import {
   candidateOf,
   electedRecord,
   type GroupRecord,
+  handedOver,
   hasLeader,
-  shouldReturn,
   type LiveMembers,
   type Member,
 } from "./group-record.ts";
@@ -23,16 +23,12 @@ export interface GroupWatchOptions {
   readonly self: Member;
   readonly members: MemberWatch;
   readonly minInSync: () => number;
-  /** For how long the preferred leader has to be in sync again before it takes the lead back. */
-  readonly returnAfterMs?: number;
   readonly onView: (record: GroupRecord) => void;
 }
 
 const retryMs = 200;
 /** A member whose turn it is not stands after so long, should the one whose turn it is not have done so. */
 const secondMs = 1_000;
-/** A process that ends again soon should not have made its groups stand still twice. */
-const returnMs = 20_000;
 /** At a launch the preferred leader may still be loading the module. */
 const firstElectionMs = 3_000;
 
@@ -43,8 +39,6 @@ export class GroupWatch {
   #version = 0;
   #timer: Timer | undefined;
   #standing = false;
-  /** When it takes the lead back, on the monotonic clock. */
-  #returning: number | undefined;
 
   constructor(options: GroupWatchOptions) {
     this.#options = options;
@@ -65,11 +59,22 @@ export class GroupWatch {
   }
 
   /** See `ReplicaControl.propose`. METASTORE_UNAVAILABLE: whether it was written is not known. */
-  async propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
+  propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
+    return this.#change(epoch, (record) => ({ ...record, inSync }));
+  }
+
+  /** See `ReplicaControl.handOver`. METASTORE_UNAVAILABLE: as above. */
+  handOver(epoch: number, to: Member): Promise<GroupRecord> {
+    const minInSync = this.#options.minInSync();
+    return this.#change(epoch, (record) => handedOver(record, this.#lives(), to, { minInSync }));
+  }
+
+  /** For the leader of `epoch`: what stands there in the end, which is as it was where `next` is undefined or another leads. */
+  async #change(epoch: number, nextOf: (record: GroupRecord) => GroupRecord | undefined): Promise<GroupRecord> {
     for (;;) {
       const { record, version } = await this.#read();
-      if (record.epoch !== epoch) return record;
-      const next: GroupRecord = { ...record, inSync };
+      const next = record.epoch === epoch ? nextOf(record) : undefined;
+      if (next === undefined) return record;
       try {
         await this.#options.metastore.set(this.#path, toNode(next), version);
         return next;
@@ -119,14 +124,7 @@ export class GroupWatch {
     const live = this.#lives();
     this.#timer?.cancel();
     this.#timer = undefined;
-    const { self, env, returnAfterMs = returnMs } = this.#options;
-    // Other changes of the record do not count anew.
-    if (!shouldReturn(record, live, self)) this.#returning = undefined;
-    else {
-      this.#returning ??= env.monotonicMs() + returnAfterMs;
-      this.#timer = env.setTimer(Math.max(0, this.#returning - env.monotonicMs()), () => this.#stand());
-      return;
-    }
+    const { self, env } = this.#options;
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
     const isFirst = record.epoch === 0 ? record.members[0] === self : candidateOf(record, live) === self;
     if (isFirst) this.#stand();
@@ -154,8 +152,7 @@ export class GroupWatch {
     const { metastore, self, minInSync } = this.#options;
     const { record, version } = await this.#read();
     const live = this.#lives();
-    const isReturn = this.#returning !== undefined && shouldReturn(record, live, self);
-    if ((hasLeader(record, live) && !isReturn) || !record.inSync.includes(self) || !live.has(self)) return;
+    if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
     const next = electedRecord(record, live, self, { minInSync: minInSync() });
     await metastore.set(this.#path, toNode(next), version);
   }

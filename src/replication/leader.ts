@@ -199,6 +199,22 @@ export class GroupLeader {
     this.#commit(nowMs);
   }
 
+  // ---- handing over
+
+  /** Why the member cannot take the group over; undefined: it can. */
+  refusalOf(member: Member): string | undefined {
+    const follower = this.#followers.get(member);
+    if (follower === undefined) return "it is no other replica of the group";
+    if (!this.#inSync.has(member) || follower.gone) return "it is not in sync";
+    return follower.connected ? undefined : "it is not connected";
+  }
+
+  /** Nothing is on its way: all is committed, on the member's disk too, and the in-sync set is known. */
+  isLevel(member: Member): boolean {
+    if (this.#asked !== undefined || this.refusalOf(member) !== undefined) return false;
+    return this.#committed === this.#end && this.#follower(member).durable === this.#end;
+  }
+
   // ---- reading positions
 
   /** Offset from which the follower wants entries next; undefined while it is not connected. */

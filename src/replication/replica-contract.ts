@@ -22,11 +22,16 @@ export interface ReplicatedApplication {
   flush(): Promise<void>;
   /** Nothing can be committed now: no more appends of clients. null: it goes on. */
   refuse(error: RamaError | null): void;
+  /** The group is about to be handed over: no turn begins any more. Resolves when none runs, and nothing is appended until `goOn`, which may not come. */
+  hold(): Promise<void>;
+  goOn(): void;
 }
 
 export interface ReplicaControl {
   /** Writes the set of the leader of `epoch` into the metastore; resolves with the record that stands there then, of whoever it is. */
   propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord>;
+  /** The leader of `epoch` writes `to` as the leader of the next epoch; resolves with the record that stands there then. Of the same epoch: `to` may not lead. */
+  handOver(epoch: number, to: Member): Promise<GroupRecord>;
 }
 
 export interface LiveReplica {

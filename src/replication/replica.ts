@@ -17,16 +17,17 @@ import { FollowerLink } from "./follower-link.ts";
 import { FollowerSession } from "./follower-session.ts";
 import { GroupFollower } from "./follower.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
+import { InSyncKeeper } from "./in-sync-keeper.ts";
 import { GroupLeader } from "./leader.ts";
 import type { LiveReplica, ReplicaOptions, ReplicaStore } from "./replica-contract.ts";
-import { type ReplicaStatus, stalledError, statusOfReplica } from "./replica-status.ts";
+import { type ReplicaStatus, statusOfReplica } from "./replica-status.ts";
 import { eachEntry, type EntryChunk, ReplogTail } from "./replog-tail.ts";
+import { leaderStays, Resignation } from "./resignation.ts";
 import { StoreCopies } from "./store-copies.ts";
 import { SyncMarks } from "./sync-marks.ts";
 import { UnappliedEntries } from "./unapplied.ts";
 
 const tickMs = 50;
-const askAgainMs = 200;
 /** The log keeps so much for followers that are away; what is beyond has to be copied (far catch-up). */
 const keptForFollowersBytes = 128 * 1024 * 1024;
 const keptForFollowersEntries = 50_000;
@@ -56,7 +57,8 @@ export class Replica implements StoreLog {
   /** Number of the physical log's entry behind which offset 0 would stand; while it serves. */
   #numberBase = 0;
   #tick: Timer | undefined;
-  #refused = false;
+  #keeper: InSyncKeeper | undefined;
+  #resignation: Resignation | undefined;
   #old: EntryChunk | undefined;
   readonly #copies: StoreCopies;
   #stopped = false;
@@ -115,7 +117,7 @@ export class Replica implements StoreLog {
   append(kind: number, group: number, epoch: number, offset: number, parts: readonly Uint8Array[]): void {
     const leader = this.#leader;
     if (this.#stopped || leader === undefined || !this.#serves) {
-      throw new RamaError("MOVED", `task group ${group} is led by another replica`, { group });
+      throw notLed(group);
     }
     assert(offset === leader.end, `replica: entry ${offset} follows ${leader.end}`);
     this.#log.append(kind, group, epoch, offset, parts);
@@ -155,6 +157,7 @@ export class Replica implements StoreLog {
   /** Answers nobody any more. The log stays open for `close`. */
   stop(): void {
     this.#stopped = true;
+    this.#resignation?.end();
     this.#tick?.cancel();
     for (const link of this.#links.values()) link.close();
     this.#upstream?.close("the replica stops");
@@ -215,6 +218,16 @@ export class Replica implements StoreLog {
       nowMs: env.monotonicMs(),
     });
     env.log.info("a task group has a new leader: this replica", { group, epoch, member: self, end: this.#runs.end });
+    this.#keeper = new InSyncKeeper({
+      ...this.#options,
+      leader: this.#leader,
+      stopped: () => this.#stopped,
+      onRecord: (next) => {
+        this.#record = next;
+        this.#advance();
+      },
+      onDeposed: () => this.#depose(),
+    });
     for (const member of members) if (member !== self) this.#link(member);
     this.#tellGone(this.#leader);
     this.#mark();
@@ -270,66 +283,14 @@ export class Replica implements StoreLog {
   #everyTick(): void {
     if (this.#stopped) return;
     this.#tick = this.#options.env.setTimer(tickMs, () => {
-      this.#keepInSync();
+      this.#keeper!.look(this.#resignation?.handing === true);
+      this.#resignation?.look();
       for (const link of this.#links.values()) {
         link.check();
         link.tell();
       }
       this.#everyTick();
     });
-  }
-
-  #keepInSync(): void {
-    const leader = this.#leader!;
-    const { env, minInSync, maxLagMs, group } = this.#options;
-    leader.minInSync = minInSync();
-    leader.maxLagMs = maxLagMs();
-    const set = leader.wanted(env.monotonicMs());
-    if (set !== undefined) {
-      leader.asked(set);
-      env.spawn(`in-sync set of group ${group}`, () => this.#ask(set));
-    }
-    this.#tellStalled();
-  }
-
-  #tellStalled(): void {
-    const leader = this.#leader!;
-    if (leader.stalled === this.#refused) return;
-    this.#refused = leader.stalled;
-    const { group, application, env } = this.#options;
-    if (!this.#refused) {
-      env.log.info("a task group goes on", { group });
-      application.refuse(null);
-      return;
-    }
-    const error = stalledError(group, leader);
-    env.log.warn(error.message, error.facts);
-    application.refuse(error);
-  }
-
-  async #ask(set: readonly Member[]): Promise<void> {
-    const { env, control, group } = this.#options;
-    const leader = this.#leader!;
-    for (;;) {
-      if (this.#stopped) return;
-      try {
-        const record = await control.propose(leader.epoch, set);
-        if (this.#stopped) return;
-        if (record.epoch !== leader.epoch) {
-          this.#depose();
-          return;
-        }
-        env.log.info("in-sync set", { group, epoch: leader.epoch, inSync: record.inSync.join() });
-        this.#record = record;
-        leader.decided(record.inSync, env.monotonicMs());
-        this.#advance();
-        return;
-      } catch (error) {
-        // Whether it was written is not known: both sets count until it is.
-        env.log.warn("the in-sync set is not written yet", { group, error: messageOf(error) });
-        await env.sleep(askAgainMs);
-      }
-    }
   }
 
   /** After any change of the leader's positions. */
@@ -344,7 +305,8 @@ export class Replica implements StoreLog {
       this.#applyUpTo(committed);
       if (leader.serves && this.#unapplied.applied === this.#runs.end) this.#serve();
     }
-    if (this.#refused) this.#tellStalled();
+    this.#keeper!.advanced();
+    this.#resignation?.look();
   }
 
   #serve(): void {
@@ -353,6 +315,22 @@ export class Replica implements StoreLog {
     this.#numberBase = this.#log.end - leader.end;
     this.onDurable(this.#log.end);
     this.#options.application.lead(leader.epoch, leader.end);
+  }
+
+  /** Hands the group over to a member that is in sync, which leads then. LEADER_STAYS: this replica goes on, and why; MOVED: it does not lead. */
+  async resign(to: Member): Promise<void> {
+    const { group } = this.#options;
+    const leader = this.#leader;
+    if (leader === undefined || !this.leads) throw notLed(group);
+    const refusal = this.#resignation === undefined ? leader.refusalOf(to) : "a hand-over is under way";
+    if (refusal !== undefined) throw leaderStays(group, to, refusal);
+    const resignation = new Resignation({ ...this.#options, leader, to, onSucceeded: () => this.#depose() });
+    this.#resignation = resignation;
+    try {
+      await resignation.run();
+    } finally {
+      this.#resignation = undefined;
+    }
   }
 
   // ---- following
@@ -480,4 +458,8 @@ export class Replica implements StoreLog {
     this.#upstream?.confirm(this.#follower.durable);
     this.#applyFollowing();
   }
+}
+
+function notLed(group: number): RamaError {
+  return new RamaError("MOVED", `task group ${group} is led by another replica`, { group });
 }

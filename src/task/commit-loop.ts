@@ -50,6 +50,9 @@ export class CommitLoop {
   #scheduled = false;
   #running = false;
   #stopped = false;
+  /** No turn begins. */
+  #held = false;
+  #onHeld: (() => void) | undefined;
   #current: Job | undefined = undefined;
   #turnStartMs = 0;
   #gatherFor = 0;
@@ -66,8 +69,9 @@ export class CommitLoop {
     options.log.onDurable = (upTo) => this.#becameDurable(upTo);
   }
 
+  /** A turn runs, or none may: whoever comes has to queue. */
   get running(): boolean {
-    return this.#running;
+    return this.#running || this.#held;
   }
 
   /** Nothing runs and everything that was sealed is durable. */
@@ -108,19 +112,35 @@ export class CommitLoop {
   }
 
   wake(): void {
-    if (this.#scheduled || this.#running || this.#stopped) return;
+    if (this.#scheduled || this.#running || this.#stopped || this.#held) return;
     this.#scheduled = true;
     this.#options.env.nextTurn(this.#tick);
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#onHeld?.();
     this.#checkIdle();
+  }
+
+  /** No turn begins any more; what is sealed becomes durable and is answered. Resolves when none runs. */
+  hold(): Promise<void> {
+    this.#held = true;
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onHeld = resolve;
+    });
+  }
+
+  goOn(): void {
+    this.#held = false;
+    this.#onHeld = undefined;
+    this.wake();
   }
 
   readonly #tick = (): void => {
     this.#scheduled = false;
-    if (this.#stopped || this.#running) return;
+    if (this.#stopped || this.#running || this.#held) return;
     if (this.#gathers()) {
       this.wake();
       return;
@@ -202,6 +222,7 @@ export class CommitLoop {
     }
     note.turnEnds();
     this.#running = false;
+    this.#onHeld?.();
     if (log.end > this.#durable) log.commit(this.#options.queue.length > 0 || this.#ready.length > 0);
     this.#release();
     this.#options.flush();

@@ -1,6 +1,6 @@
 // One engine: the task groups that one thread carries, over one store. Everything that reaches them comes through here - appends, reads, invokes, events of other
 // engines - and becomes a job of the turn (commit-loop.ts). What topologies do with it is theirs (topology-runtime.ts).
-import { Mirrors } from "../client/mirrors.ts";
+import { type Mirrors, openMirrors } from "../client/mirrors.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import { Background } from "./background.ts";
 import { CommitLoop } from "./commit-loop.ts";
@@ -16,6 +16,7 @@ import type {
   EngineSelect,
   EngineStatus,
 } from "./engine-api.ts";
+import { EarlyEvents } from "./early-events.ts";
 import { EngineAppends } from "./engine-appends.ts";
 import { EngineCore } from "./engine-core.ts";
 import { EngineQueries } from "./engine-queries.ts";
@@ -51,13 +52,14 @@ export class Engine implements EventReceiver {
   readonly #queries: EngineQueries;
   readonly #globals: TaskGlobals;
   readonly #background: Background;
+  readonly #early: EarlyEvents;
   /** Indexes of topologies. */
   readonly #quarantined = new Set<number>();
 
   /** `runtimes` comes from `topology/open-engine.ts`, which is what roles call. */
   static async open(options: EngineOptions, runtimes: RuntimeFactories): Promise<Engine> {
     const startMs = options.env.monotonicMs();
-    const mirrors = await openMirrors(options);
+    const mirrors = await openMirrors(options.client, options.module.definition.mirrors);
     const store = await openEngineStore(options);
     try {
       const engine = new Engine(options, store, runtimes, mirrors);
@@ -104,6 +106,7 @@ export class Engine implements EventReceiver {
     this.#appends = new EngineAppends(core);
     this.#reads = new EngineReads(core, this.#queue);
     this.#queries = new EngineQueries(core, this.#sender);
+    this.#early = new EarlyEvents(options.env);
     this.#globals = options.globals ?? taskGlobals(options);
     this.#globals.onThread = (fn) => this.#core.job(fn);
     this.#host = this.#makeHost(note, mirrors);
@@ -184,6 +187,8 @@ export class Engine implements EventReceiver {
       refuse: (error) => {
         this.#core.stalled = error;
       },
+      hold: () => this.#core.loop.hold(),
+      goOn: () => this.#core.loop.goOn(),
     });
   }
 
@@ -194,6 +199,7 @@ export class Engine implements EventReceiver {
       await this.#begin();
       this.#background.start();
       this.#core.leads = !this.#core.closing;
+      for (const { task, frame } of this.#early.take()) this.deliver(task, frame);
     } catch (error) {
       if (!this.#core.closing) this.#break(error);
     }
@@ -266,7 +272,11 @@ export class Engine implements EventReceiver {
 
   /** Events from another engine, addressed to `task` of this one. BAD_FRAME. */
   deliver(task: number, frame: Uint8Array): void {
-    if (this.#core.failed !== null || !this.#core.leads || this.#core.tasks[task] === undefined) return;
+    if (this.#core.failed !== null || this.#core.tasks[task] === undefined) return;
+    if (!this.#core.leads) {
+      this.#early.keep(task, frame);
+      return;
+    }
     this.#core.job(() => receiveEvents(task, frame, this.#options.classes, this));
   }
 
@@ -480,13 +490,4 @@ export class Engine implements EventReceiver {
       await this.#store.close();
     }
   }
-}
-
-/** Their routes are known before anything runs. */
-async function openMirrors({ client, module }: EngineOptions): Promise<Mirrors | undefined> {
-  const { mirrors } = module.definition;
-  if (client === undefined || mirrors.length === 0) return undefined;
-  const opened = new Mirrors(client, mirrors);
-  await opened.open();
-  return opened;
 }

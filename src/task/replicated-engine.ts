@@ -43,6 +43,9 @@ export interface ReplicatedEngineHooks {
   lead(): void;
   refuse(error: RamaError | null): void;
   flush(): Promise<void>;
+  /** No turn runs any more, until `goOn`. */
+  hold(): Promise<void>;
+  goOn(): void;
 }
 
 export class ReplicatedEngine implements ReplicatedApplication {
@@ -103,5 +106,13 @@ export class ReplicatedEngine implements ReplicatedApplication {
 
   refuse(error: RamaError | null): void {
     this.#hooks!.refuse(error);
+  }
+
+  hold(): Promise<void> {
+    return this.#hooks!.hold();
+  }
+
+  goOn(): void {
+    this.#hooks!.goOn();
   }
 }

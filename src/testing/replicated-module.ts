@@ -1,6 +1,7 @@
 // A replicated module over a world in memory: several hosts with a worker each, engines that follow and lead, elections through the world's metastore. Hosts can be
 // killed, lose their power and be started again. For tests and simulation: the same engine, replica, server and router as in worker processes.
 import { release } from "../base/release.ts";
+import { RamaError } from "../base/errors.ts";
 import { ClassRegistry } from "../base/values.ts";
 import { ClientCore } from "../client/client-core.ts";
 import { configOf } from "../config/rama-yaml.ts";
@@ -34,8 +35,6 @@ export interface ReplicatedModuleOptions {
   readonly classes?: ClassRegistry;
   readonly settings?: readonly OptionSetting[];
   readonly manualTicks?: boolean;
-  /** For how long a preferred leader is in sync before it takes the lead back. */
-  readonly returnAfterMs?: number;
   /** Entries that logs keep for followers. */
   readonly keptEntries?: number;
   /** Size of the logs' segments. */
@@ -153,6 +152,13 @@ export class ReplicatedModule {
     return total;
   }
 
+  /** The group's leader hands it over to another worker, as the conductor has it done. LEADER_STAYS, MOVED. */
+  async resign(group: number, to: number): Promise<void> {
+    const leader = this.leaderOf(group);
+    if (leader === undefined) throw new RamaError("MOVED", `nobody leads task group ${group} now`, { group });
+    await this.engineOf(leader, group)!.replica!.resign(to);
+  }
+
   engineOf(worker: number, group: number): Engine | undefined {
     return this.#workers[worker]?.replicas.get(group)?.host.engine;
   }
@@ -213,7 +219,6 @@ export class ReplicatedModule {
       groupCount: this.info.numThreads,
       groups: this.placements[worker]!.groups,
       minInSync: () => minInSync,
-      ...(this.#options.returnAfterMs === undefined ? {} : { returnAfterMs: this.#options.returnAfterMs }),
       onView: (group, view) => {
         if (!life.dead) life.replicas.get(group)?.view(view);
       },
@@ -279,7 +284,10 @@ export class ReplicatedModule {
         self: worker,
         ...(keptEntries === undefined ? {} : { keptEntries }),
         life: life.life,
-        control: { propose: (epoch, inSync) => life.watch!.propose(group, epoch, inSync) },
+        control: {
+          propose: (epoch, inSync) => life.watch!.propose(group, epoch, inSync),
+          handOver: (epoch, to) => life.watch!.handOver(group, epoch, to),
+        },
         minInSync: () => minInSyncOf(view.get("replication.min.isr"), replicationFactor),
         maxLagMs: () => view.number("replication.max.time.lag.millis"),
       },

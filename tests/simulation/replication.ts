@@ -48,6 +48,7 @@ class Life {
   dead = false;
   leading = 0;
   refused = false;
+  held = false;
   readonly pending: Pending[] = [];
   members: MemberWatch | undefined;
   close: () => void = () => {};
@@ -77,6 +78,8 @@ export interface Happened {
   outages: number;
   taken: number;
   copies: number;
+  handOvers: number;
+  handOversRefused: number;
 }
 
 export async function runSeed(seed: number, print = false): Promise<Happened> {
@@ -97,6 +100,8 @@ class World {
     outages: 0,
     taken: 0,
     copies: 0,
+    handOvers: 0,
+    handOversRefused: 0,
   };
   /** What each offset holds, as first applied anywhere. */
   readonly committed: number[] = [];
@@ -133,6 +138,7 @@ class World {
     await metastore.create(tree.group(dataId, group), toNode(firstRecord(this.nodes.map(({ member }) => member))));
     for (const node of this.nodes) await env.complete(this.start(node));
     env.spawn("clients", () => this.#clients());
+    env.spawn("balance", () => this.#balance());
     const faults = this.#faults();
     await env.complete(faults);
     await this.#heal();
@@ -192,7 +198,6 @@ class World {
       self: node.member,
       members,
       minInSync: () => this.minIsr,
-      ...(this.seed % 2 === 0 ? { returnAfterMs: 700 } : {}),
       onView: () => this.#view(life, watch, members),
     });
     life.members = members;
@@ -279,7 +284,10 @@ class World {
       self: life.node.member,
       life: life.id,
       store,
-      control: { propose: (epoch, inSync) => watch.propose(epoch, inSync) },
+      control: {
+        propose: (epoch, inSync) => watch.propose(epoch, inSync),
+        handOver: (epoch, to) => watch.handOver(epoch, to),
+      },
       minInSync: () => this.minIsr,
       maxLagMs: () => maxLagMs,
       application: {
@@ -288,6 +296,12 @@ class World {
         flush,
         refuse: (error) => {
           life.refused = error !== null;
+        },
+        hold: async () => {
+          life.held = true;
+        },
+        goOn: () => {
+          life.held = false;
         },
         lead: (epoch, end) => {
           if (list.length !== end) this.fail(`${life.node.host} leads with ${list.length} of ${end} applied`);
@@ -299,6 +313,7 @@ class World {
           this.happened.leaders++;
           life.leading = epoch;
           life.refused = false;
+          life.held = false;
         },
       },
       ...(this.seed % 3 === 0 ? { keptEntries: 30 } : {}),
@@ -358,7 +373,8 @@ class World {
     for (;;) {
       await this.env.sleep(this.env.random() * (this.env.random() < 0.1 ? 200 : 10));
       for (const { life } of this.nodes) {
-        if (life === undefined || life.dead || life.leading === 0 || life.refused || !life.replica!.leads) continue;
+        if (life === undefined || life.dead || life.leading === 0 || life.refused || life.held || !life.replica!.leads)
+          continue;
         const count = 1 + Math.floor(this.env.random() * 4);
         for (let i = 0; i < count; i++) {
           const value = this.#nextValue++;
@@ -368,6 +384,28 @@ class World {
         }
         life.replica!.commit(this.env.random() < 0.5);
       }
+    }
+  }
+
+  /** Has leaders hand over to any other member, in sync or not. */
+  async #balance(): Promise<void> {
+    for (;;) {
+      await this.env.sleep(200 + this.env.random() * 2_000);
+      const leader = this.nodes.find(({ life }) => life !== undefined && !life.dead && life.replica?.leads === true);
+      const to = this.nodes[Math.floor(this.env.random() * this.nodes.length)]!;
+      if (leader === undefined || leader === to) continue;
+      // Of one that is killed meanwhile nothing is heard any more.
+      this.env.spawn("hand-over", () => this.#handOver(leader.life!.replica!, to.member));
+    }
+  }
+
+  async #handOver(replica: Replica, to: Member): Promise<void> {
+    try {
+      await replica.resign(to);
+      this.happened.handOvers++;
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      this.happened.handOversRefused++;
     }
   }
 

@@ -1,10 +1,11 @@
 // An engine thread as the worker's main thread sees it.
 import type { Env } from "../../base/env.ts";
 import { RamaError } from "../../base/errors.ts";
+import type { Member } from "../../replication/group-record.ts";
 import type { DeadLettersAnswer, DeadLettersCall } from "../../protocol/control.ts";
 import { failureOf } from "../../protocol/failure.ts";
 import type { EngineStatus } from "../../task/engine-api.ts";
-import type { FromEngine, OpenEngine, ToEngine, ProposeInSync } from "./thread-messages.ts";
+import type { FromEngine, OpenEngine, ProposeRecord, ToEngine } from "./thread-messages.ts";
 
 export interface ThreadPort {
   post(message: ToEngine): void;
@@ -40,8 +41,7 @@ export class EngineHandle {
   ready: Ready | undefined;
   /** Called when the thread ends without having been asked to. */
   onFailed: (error: RamaError) => void = () => {};
-  /** A leading replica in the thread wants another in-sync set. */
-  onPropose: (proposal: ProposeInSync) => void = () => {};
+  onPropose: (proposal: ProposeRecord) => void = () => {};
   readonly #env: Env;
   readonly #thread: ThreadPort;
   readonly #requests = new Map<number, (answer: unknown) => void>();
@@ -80,6 +80,12 @@ export class EngineHandle {
 
   deadLetters(call: DeadLettersCall): Promise<DeadLettersAnswer> {
     return this.#ask((request) => ({ kind: "deadLetters", request, call }));
+  }
+
+  /** See `Replica.resign`. TIMEOUT: not known. */
+  async resign(to: Member): Promise<void> {
+    const failure = await this.#ask<string | undefined>((request) => ({ kind: "resign", request, to }));
+    if (failure !== undefined) throw failureOf(failure);
   }
 
   #ask<T>(message: (request: number) => ToEngine): Promise<T> {
@@ -139,6 +145,9 @@ export class EngineHandle {
         return;
       case "deadLetters":
         this.#answered(message.request, message.answer);
+        return;
+      case "resigned":
+        this.#answered(message.request, message.failure);
         return;
       case "propose":
         this.onPropose(message);

@@ -22,7 +22,7 @@ import type { RehearsalOptions } from "./rehearsal.ts";
 import { GroupReplica, type GroupReplicaOptions } from "./group-replica.ts";
 import { type GroupRecord, type Member, minInSyncOf } from "../../replication/group-record.ts";
 import { OptionView } from "../../task/option-view.ts";
-import type { FromEngine, OpenEngine, ToEngine } from "./thread-messages.ts";
+import type { FromEngine, OpenEngine, ProposeRecord, ToEngine } from "./thread-messages.ts";
 
 export interface EngineThreadOptions {
   readonly platform: Pick<Platform, "env" | "disk" | "kv" | "transport">;
@@ -83,6 +83,9 @@ export class EngineThread {
       case "view":
         this.#replica?.view({ record: message.record, live: new Map(message.live) });
         return;
+      case "resign":
+        this.#env.spawn("a hand-over", () => this.#resign(message.request, message.to));
+        return;
       case "proposed":
         this.#proposals.get(message.request)?.(message);
         this.#proposals.delete(message.request);
@@ -136,6 +139,17 @@ export class EngineThread {
         ? { letters: letterRows(engine.deadLetters(), choice, this.#classes), count: 0 }
         : { letters: [], count: await engine.changeDeadLetters(action, choice) };
     this.#options.send({ kind: "deadLetters", request, answer });
+  }
+
+  async #resign(request: number, to: Member): Promise<void> {
+    try {
+      const replica = this.#replica?.host.engine.replica;
+      if (replica === undefined) throw new RamaError("MOVED", "the engine has no other replica, or is not open");
+      await replica.resign(to);
+      this.#options.send({ kind: "resigned", request });
+    } catch (error) {
+      this.#options.send({ kind: "resigned", request, failure: failureText(error) });
+    }
   }
 
   #setOptions(settings: readonly OptionSetting[]): void {
@@ -255,7 +269,10 @@ export class EngineThread {
         dataId,
         self: assignment.workerIndex,
         life,
-        control: { propose: (epoch, inSync) => this.#propose(epoch, inSync) },
+        control: {
+          propose: (epoch, inSync) => this.#propose(epoch, { inSync }),
+          handOver: (epoch, leader) => this.#propose(epoch, { leader }),
+        },
         minInSync: () => minInSyncOf(options.get("replication.min.isr"), factor),
         maxLagMs: () => options.number("replication.max.time.lag.millis"),
       },
@@ -263,14 +280,14 @@ export class EngineThread {
     };
   }
 
-  #propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
+  #propose(epoch: number, change: ProposeRecord["change"]): Promise<GroupRecord> {
     return new Promise((resolve, reject) => {
       const request = ++this.#lastProposal;
       this.#proposals.set(request, ({ record, failure }) => {
         if (record !== undefined) resolve(record);
         else reject(failureOf(failure ?? ""));
       });
-      this.#options.send({ kind: "propose", request, epoch, inSync });
+      this.#options.send({ kind: "propose", request, epoch, change });
     });
   }
 

@@ -68,10 +68,13 @@ export class ReplicaSeats {
   }
 
   #serve(group: number, engine: EngineHandle): void {
-    engine.onPropose = ({ request, epoch, inSync }) => {
-      this.#env.spawn(`in-sync set of group ${group}`, async () => {
+    engine.onPropose = ({ request, epoch, change }) => {
+      this.#env.spawn(`record of group ${group}`, async () => {
         try {
-          const record = await this.#replicas.propose(group, epoch, inSync);
+          const record =
+            "leader" in change
+              ? await this.#replicas.handOver(group, epoch, change.leader)
+              : await this.#replicas.propose(group, epoch, change.inSync);
           engine.post({ kind: "proposed", request, record });
         } catch (error) {
           if (!(error instanceof RamaError)) throw error;

@@ -72,6 +72,8 @@ export class Session {
   /** What drops the fetches that wait for records. */
   readonly #fetches = new Set<() => void>();
   #doneScheduled = false;
+  /** It has been told to look elsewhere; what it has sent since is for nobody. */
+  #ended = false;
   #open = 0;
 
   constructor(connection: Connection, requests: EngineRequests, env: Env) {
@@ -87,6 +89,7 @@ export class Session {
   }
 
   onFrame(frame: Uint8Array): void {
+    if (this.#ended) return;
     try {
       if (this.#hello === undefined) this.#greet(frame);
       else this.#dispatch(frame);
@@ -96,6 +99,7 @@ export class Session {
   }
 
   goodbye(error: RamaError): void {
+    this.#ended = true;
     if (this.#connection.closed) return;
     this.#flushDone();
     this.#connection.send(encodeGoodbye(error));
@@ -173,11 +177,17 @@ export class Session {
       const token = { client: this.#hello!.clientId, seq: append.sequence };
       this.#requests.append(append, token, (error, offset, ackReturns, failures) => {
         this.#open--;
-        if (error !== null) this.#fail(request, error);
+        if (error !== null) this.#appendFailed(request, error);
         else if (ackReturns === null && failures === null) this.#appended(request, Math.max(0, offset));
         else this.#answerResult(request, offset, ackReturns, failures);
       });
     });
+  }
+
+  /** A replica that begins to lead in the next moment must not store what came after an append that it has refused: their order would be lost. */
+  #appendFailed(request: number, error: RamaError): void {
+    this.#fail(request, error);
+    if (error.code === "MOVED") this.goodbye(error);
   }
 
   #answerResult(

@@ -39,14 +39,17 @@ export type ToEngine =
       readonly record: GroupRecord;
       readonly live: readonly (readonly [Member, LiveReplica])[];
     }
+  /** The replica leads: hand the group over to this member. */
+  | { readonly kind: "resign"; readonly request: number; readonly to: Member }
   | { readonly kind: "proposed"; readonly request: number; readonly record?: GroupRecord; readonly failure?: string }
   | { readonly kind: "close" };
 
-export interface ProposeInSync {
+/** A leading replica wants another in-sync set, or another leader. */
+export interface ProposeRecord {
   readonly kind: "propose";
   readonly request: number;
   readonly epoch: number;
-  readonly inSync: readonly Member[];
+  readonly change: { readonly inSync: readonly Member[] } | { readonly leader: Member };
 }
 
 export type FromEngine =
@@ -68,6 +71,6 @@ export type FromEngine =
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
   | { readonly kind: "deadLetters"; readonly request: number; readonly answer: DeadLettersAnswer }
-  /** A leading replica wants another in-sync set. */
-  | ProposeInSync
+  | ProposeRecord
+  | { readonly kind: "resigned"; readonly request: number; readonly failure?: string }
   | { readonly kind: "closed" };

@@ -22,7 +22,6 @@ export interface WorkerReplicasOptions {
   readonly groupCount: number;
   readonly groups: readonly number[];
   readonly minInSync: () => number;
-  readonly returnAfterMs?: number;
   readonly onView: (group: number, view: GroupView) => void;
   /** Where each group of the module is led now; port 0: nowhere. */
   readonly onLeaders: (leaders: readonly GroupAddress[]) => void;
@@ -42,8 +41,7 @@ export class WorkerReplicas {
 
   /** `groupPorts`: of the worker's own replicas, which are open. Resolves when others can see the worker. */
   async start(groupPorts: Readonly<Record<string, number>>): Promise<void> {
-    const { env, metastore, dataId, member, life, host, memberCount, groupCount, minInSync, returnAfterMs } =
-      this.#options;
+    const { env, metastore, dataId, member, life, host, memberCount, groupCount, minInSync } = this.#options;
     const members = new MemberWatch({
       env,
       metastore,
@@ -61,7 +59,6 @@ export class WorkerReplicas {
         self: member,
         members,
         minInSync,
-        ...(returnAfterMs === undefined ? {} : { returnAfterMs }),
         onView: (record) => this.#viewed(group, record),
       });
       this.#watches.push(watch);
@@ -72,6 +69,10 @@ export class WorkerReplicas {
 
   propose(group: number, epoch: number, inSync: readonly Member[]): Promise<GroupRecord> {
     return this.#watches[group]!.propose(epoch, inSync);
+  }
+
+  handOver(group: number, epoch: number, to: Member): Promise<GroupRecord> {
+    return this.#watches[group]!.handOver(epoch, to);
   }
 
   record(group: number): GroupRecord | undefined {

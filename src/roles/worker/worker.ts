@@ -17,6 +17,7 @@ import {
   GET_VERSION,
   PAUSE_TOPOLOGY,
   PROTOCOL_VERSION,
+  RESIGN_LEADER,
   SET_WORKER_OPTIONS,
 } from "../../protocol/table.ts";
 import { stuckNoteBytes } from "../../task/stuck-note.ts";
@@ -123,6 +124,7 @@ export class Worker {
         [WORKER_STATUS, () => this.#status()],
         [SET_WORKER_OPTIONS, (body) => this.#setOptions(field(body, "options", "object") as OptionSetting[])],
         [DEAD_LETTERS, (body) => this.#deadLetters(body as unknown as DeadLettersCall)],
+        [RESIGN_LEADER, (body) => this.#resign(field(body, "group", "number") as number, body)],
         [
           PAUSE_TOPOLOGY,
           (body) => {
@@ -270,6 +272,13 @@ export class Worker {
       })),
     }));
     return { workerId, instanceId, engines };
+  }
+
+  async #resign(group: number, body: Record<string, unknown>): Promise<Record<string, never>> {
+    const engine = this.#engineOf.get(group);
+    if (engine === undefined) throw new RamaError("MOVED", `task group ${group} is not here`, { group });
+    await engine.resign(field(body, "to", "number") as number);
+    return {};
   }
 
   #setOptions(settings: readonly OptionSetting[]): Record<string, never> {

@@ -5,8 +5,8 @@ import {
   electedRecord,
   firstRecord,
   type GroupRecord,
+  handedOver,
   minInSyncOf,
-  shouldReturn,
 } from "../../../src/replication/group-record.ts";
 
 const live = (...of: [number, string][]) => new Map(of);
@@ -47,12 +47,13 @@ test("the minimum is one less than the replicas unless it is set, and never outs
   expect([minInSyncOf(9, 3), minInSyncOf(0, 3), minInSyncOf(1, 3)]).toEqual([3, 1, 1]);
 });
 
-test("the preferred member takes the lead back only when it is there, in sync, and another leads", () => {
-  const record: GroupRecord = { ...led, leader: 1, leaderLife: "b" };
-  const here = live([0, "a"], [1, "b"]);
-  expect(shouldReturn(record, here, 0)).toBe(true);
-  expect(shouldReturn(record, here, 1)).toBe(false);
-  expect(shouldReturn({ ...record, inSync: [1] }, here, 0)).toBe(false);
-  expect(shouldReturn(record, live([1, "b"]), 0)).toBe(false);
-  expect(shouldReturn(led, here, 0)).toBe(false);
+test("a leader hands over to a live member that is in sync, and leaves the set itself where enough are left", () => {
+  const record: GroupRecord = { ...led, inSync: [0, 1, 2] };
+  const here = live([0, "a"], [1, "b"], [2, "c"]);
+  const next = { ...record, epoch: 4, leader: 1, leaderLife: "b" };
+  expect(handedOver(record, here, 1, { minInSync: 2 })).toEqual({ ...next, inSync: [1, 2] });
+  expect(handedOver(record, here, 1, { minInSync: 3 })).toEqual(next);
+  expect(handedOver(record, here, 0, { minInSync: 2 })).toBeUndefined();
+  expect(handedOver(led, here, 2, { minInSync: 1 })).toBeUndefined();
+  expect(handedOver(record, live([0, "a"], [2, "c"]), 1, { minInSync: 2 })).toBeUndefined();
 });

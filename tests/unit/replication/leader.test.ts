@@ -141,3 +141,24 @@ test("confirming what was never sent is impossible", () => {
   group.joined(1, 0, 0);
   expect(() => group.confirmed(1, 7, 0)).toThrow("confirms 7");
 });
+
+test("a group is handed over when its successor, in sync and there, has all that was appended and all is committed", () => {
+  const group = leader({ inSync: [0, 1] });
+  expect(group.refusalOf(1)).toBe("it is not connected");
+  group.joined(1, 0, 0);
+  group.joined(2, 0, 0);
+  expect(group.isLevel(1)).toBe(true);
+  expect(group.refusalOf(2)).toBe("it is not in sync");
+  expect(group.refusalOf(0)).toBe("it is no other replica of the group");
+  group.appended(2);
+  group.sent(1, 2);
+  group.confirmed(1, 2, 0);
+  expect(group.isLevel(1)).toBe(false);
+  group.synced(2, 0);
+  expect(group.isLevel(1)).toBe(true);
+  group.asked([0, 1, 2]);
+  expect(group.isLevel(1)).toBe(false);
+  group.decided([0, 1], 0);
+  group.gone(1, true);
+  expect(group.refusalOf(1)).toBe("it is not in sync");
+});
