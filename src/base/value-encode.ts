@@ -1,6 +1,6 @@
 // Writing of values; the layout stands in `value-codec.ts`.
 import { RamaError } from "./errors.ts";
-import { type Class, kindOf, typedArrayTypes } from "./values.ts";
+import { type Class, kindOf, structureMark, typedArrayTypes } from "./values.ts";
 import { type EncodeShape, shapeOf, writeHeader } from "./value-shapes.ts";
 import {
   TAG_NULL,
@@ -39,6 +39,11 @@ export function writeValue(writer: ByteWriter, value: unknown): void {
 /** The writer may be reused after an error: its depth starts over. */
 function notSerializable(value: unknown, writer: ByteWriter): RamaError {
   writer.depth = 0;
+  if (typeof value === "object" && value !== null && structureMark in value)
+    return new RamaError(
+      "STRUCTURE_NOT_A_VALUE",
+      "the value holds a subindexed structure, which is no value: it cannot be emitted, stored or sent",
+    );
   const what =
     typeof value === "object" && value !== null ? `an instance of ${value.constructor?.name}` : `a ${typeof value}`;
   return new RamaError("NOT_SERIALIZABLE", `${what} cannot be stored or sent`, { what });

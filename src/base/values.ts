@@ -7,6 +7,9 @@ import { RamaError } from "./errors.ts";
 export type Value = unknown;
 export type Class = abstract new (...args: any[]) => any;
 
+/** Present on handles of structures whose elements are stored one by one: what holds one is no value that could be encoded. */
+export const structureMark = Symbol("structure");
+
 export type ValueKind =
   | "null"
   | "boolean"

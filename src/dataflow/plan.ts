@@ -60,10 +60,10 @@ function prune(program: FlowProgram): void {
   while (program.labels.map(({ entry }) => pruneList(entry)).some((each) => each));
 }
 
-/** Arguments that matter: of a goto those whose parameter is used, of a destructuring none when nothing that it binds is. */
+/** Arguments that matter: of a goto those whose parameter is used and expressions, which run in any case; of a destructuring none when nothing that it binds is. */
 function liveArgs(node: FlowNode, used: ReadonlySet<Binding>): readonly ReturnType<typeof argsOf>[number][] {
   const { op } = node;
-  if (op.kind === "goto") return op.args.filter((_, i) => used.has(op.label.params[i]!));
+  if (op.kind === "goto") return op.args.filter((arg, i) => arg.kind === "expr" || used.has(op.label.params[i]!));
   if (op.kind === "put" && op.feeds !== undefined)
     return argsOf({ ...op, args: op.args.filter((_, i) => used.has(op.feeds![i]!)) });
   if (

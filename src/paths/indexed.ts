@@ -12,6 +12,8 @@
 // sending one is STRUCTURE_NOT_A_VALUE. Writing a plain Map, Set or array where the schema says subindexed converts it.
 // Order is that of the key encoding (`base/key-encoding.ts`).
 
+import { structureMark } from "../base/values.ts";
+
 /** Asks the first range of a path (compile.ts `compilePagedSelect`) for one page at a time. */
 export class Paging {
   readonly #size: number;
@@ -80,6 +82,9 @@ export interface IndexRange {
 }
 
 export abstract class IndexedMap {
+  get [structureMark](): true {
+    return true;
+  }
   /** The value, an Indexed handle, or undefined when absent (null is a value). */
   abstract get(key: unknown): unknown;
   abstract has(key: unknown): boolean;
@@ -93,6 +98,9 @@ export abstract class IndexedMap {
 }
 
 export abstract class IndexedSet {
+  get [structureMark](): true {
+    return true;
+  }
   abstract has(element: unknown): boolean;
   abstract add(element: unknown): void;
   abstract delete(element: unknown): void;
@@ -102,6 +110,9 @@ export abstract class IndexedSet {
 }
 
 export abstract class IndexedList {
+  get [structureMark](): true {
+    return true;
+  }
   /** INDEX_OUT_OF_RANGE outside [0, size). */
   abstract get(index: number): unknown;
   abstract set(index: number, value: unknown): void;

@@ -250,6 +250,20 @@ test("several continueLoops make a tree of iterations, several vars and outs tra
   ]);
 });
 
+test("a loop var that only its own expressions read: they run, and nothing is missing", async () => {
+  let ran = 0;
+  const count = (n: number) => {
+    ran++;
+    return n + 1;
+  };
+  const block = Block.loopWithVars(
+    LoopVars.var("*i", 0).var("*n", 2),
+    Block.ifTrue(gt("*n", 0), Block.emitLoop("*n").continueLoop(expr(count, "*i"), expr(Ops.DEC, "*n"))),
+  ).out("*x");
+  expect(await rows(block, "*x")).toEqual([2, 1]);
+  expect(ran).toBe(2);
+});
+
 test("a loop without vars; a long loop does not overflow the stack", async () => {
   let left = 3;
   const down = () => left-- > 0;

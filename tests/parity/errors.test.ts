@@ -348,6 +348,23 @@ test("a subindexed structure cannot cross a boundary", async () => {
   expect((error.cause as RamaError).code).toBe("STRUCTURE_NOT_A_VALUE");
 });
 
+test("a value that holds a subindexed structure cannot be sent either", async () => {
+  await using own = await InProcessCluster.create();
+  const schema = PState.fixedKeysSchema({ name: String, posts: PState.setSchema(String).subindexed() });
+  const module = await own.launchModule(
+    moduleOf("Holding", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const s = topologies.stream("s");
+      s.pstate("$$p", PState.mapSchema(String, schema)).global();
+      s.source("*d").localTransform("$$p", Path.key("a", "posts").voidSetElem().termVal("x"));
+    }),
+    { tasks: 2 },
+  );
+  await module.depot("*d").append(1);
+  for (const path of [Path.key("a"), Path.key("a").subMap("posts"), Path.all()])
+    expect((await errorOf(module.pstate("$$p").select(path))).code).toBe("STRUCTURE_NOT_A_VALUE");
+});
+
 const mistakes: [string, RegExp, Define][] = [
   ["out", /"\*word"/, stream((b) => void b.each(Ops.INC, 1).out("y" as never))],
   ["a loop var", /"\*i"/, stream((b) => void b.loopWithVars(LoopVars.var("i" as never, 0), Block.create()))],
