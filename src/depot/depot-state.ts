@@ -3,6 +3,7 @@
 //   44 00 name                                   → u16 number of the depot in this store: given once, never used again
 //   44 01 depot u16 | task u32 | 00              → state of the partition
 //   44 01 depot u16 | task u32 | 01 | client     → tokens of one client (dedupe.ts); client: 16 bytes
+//   44 01 depot u16 | task u32 | 02 | consumer   → version u8 (1) | offset u48: a topology of another module may still ask for records from there on (consumers.ts)
 //   state := version u8 (1) | start u48 | evicted time u48 | has files u8 | end u48 | file u48 | length u48 | last block u48
 //          | version u8 (2) | the same | generation u32 | has migration u8 | boundary u48 | its generation u32 | id, UTF-8 to the end
 // `end` … `last block` are how far the partition's files count (segments.ts FileMark): what was synced before the batch with the state was written. Version 2 is written
@@ -19,6 +20,8 @@ const STATE_VERSION = 2;
 const STATE_BYTES = 38;
 /** After those of version 1. */
 const MIGRATION_BYTES = 15;
+const CONSUMER_VERSION = 1;
+const CONSUMER_BYTES = 7;
 const PREFIX = 0x44;
 const pageEntries = 1000;
 /** What a removed depot is called until its data is deleted; names of depots begin with a star. */
@@ -58,6 +61,32 @@ export const stateKey = (depot: number, task: number): Uint8Array => partitionPr
 
 export const clientKey = (depot: number, task: number, client: Uint8Array): Uint8Array =>
   concatBytes(partitionPrefix(depot, task, 1), client);
+
+export const consumerKey = (depot: number, task: number, consumer: string): Uint8Array =>
+  concatBytes(partitionPrefix(depot, task, 2), text.encode(consumer));
+
+export function encodeConsumer(neededFrom: number): Uint8Array {
+  const value = new Uint8Array(CONSUMER_BYTES);
+  value[0] = CONSUMER_VERSION;
+  putU48(new DataView(value.buffer), 1, neededFrom);
+  return value;
+}
+
+/** Calls `visit` with every consumer of the partition. */
+export async function eachConsumer(
+  kv: Kv,
+  depot: number,
+  task: number,
+  visit: (consumer: string, neededFrom: number) => void,
+): Promise<void> {
+  const gte = partitionPrefix(depot, task, 2);
+  for await (const { key, value } of entriesOf(kv, { gte, lt: prefixSuccessor(gte)! })) {
+    if (value[0] !== CONSUMER_VERSION || value.length !== CONSUMER_BYTES)
+      throw new RamaError("STORE_CORRUPT", `consumer of a depot partition of unknown version ${value[0]}`);
+    const view = new DataView(value.buffer, value.byteOffset, value.byteLength);
+    visit(new TextDecoder().decode(key.subarray(9)), getU48(view, 1));
+  }
+}
 
 export function encodeState(state: PartitionState): Uint8Array {
   const { generation, migration, mark } = state;

@@ -6,12 +6,16 @@ import type { Disk } from "../storage/disk.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
 import { decodeAppendEntry } from "./append-entry.ts";
 import { decodeControlEntry } from "./control-entry.ts";
+import { DepotConsumers } from "./consumers.ts";
 import { DedupeTable } from "./dedupe.ts";
 import {
   clientKey,
+  consumerKey,
   decodeState,
   depotNumbers,
   eachClient,
+  eachConsumer,
+  encodeConsumer,
   encodeState,
   forgetDepot,
   retiredDepots,
@@ -71,6 +75,8 @@ export async function openDepots(options: DepotsOptions): Promise<DepotGroup> {
       const value = kv.getSync(stateKey(depot, task));
       const state = value === undefined ? undefined : decodeState(new Uint8Array(value));
       const dedupe = new DedupeTable(options.clientsMax);
+      const consumers = new DepotConsumers();
+      await eachConsumer(kv, depot, task, (consumer, neededFrom) => consumers.load(consumer, neededFrom));
       if (state !== undefined) {
         dedupe.evictedMs = state.evictedMs;
         await eachClient(kv, depot, task, (client, tokens) => dedupe.load(client, tokens));
@@ -83,7 +89,7 @@ export async function openDepots(options: DepotsOptions): Promise<DepotGroup> {
       const segments = new DepotSegments({ disk, dir: filesDir(dir, task, generation), segmentSizeBytes });
       segments.open(state?.mark);
       if (state?.mark !== undefined) segments.dropBelow(state.start, state.mark.file);
-      const files = { depot, name, task, segments, dedupe, keptBytes, copyBytes };
+      const files = { depot, name, task, segments, dedupe, consumers, keptBytes, copyBytes };
       group.add(index, new DepotPartition({ ...files, state, migration: mapper }), dir, state?.mark);
     }
   }
@@ -206,6 +212,12 @@ export class DepotGroup {
       const { puts, deletes } = dedupe.takeChanges(partition.endOffset);
       for (const client of deletes) ops.push({ type: "del", key: clientKey(depot, task, client) });
       for (const put of puts) ops.push({ type: "put", key: clientKey(depot, task, put.client), value: put.value });
+      for (const { consumer, neededFrom } of partition.consumers.takeChanges()) {
+        const key = consumerKey(depot, task, consumer);
+        ops.push(
+          neededFrom === undefined ? { type: "del", key } : { type: "put", key, value: encodeConsumer(neededFrom) },
+        );
+      }
       written.push(() => this.#stateWritten(opened, startOffset, syncedGeneration, synced));
     }
     return {

@@ -8,6 +8,7 @@ import { RamaError } from "../base/errors.ts";
 import { type AppendToken, appendEntryHeader, DEPOT_APPEND, type DepotAppend } from "./append-entry.ts";
 import type { DedupeTable } from "./dedupe.ts";
 import { type RecordRun, type RecordView, viewRecords } from "./segment-blocks.ts";
+import { DepotConsumers } from "./consumers.ts";
 import type { DepotControl } from "./control-entry.ts";
 import type { PartitionState, StoredMigration } from "./depot-state.ts";
 import type { RecordMigration } from "./migration.ts";
@@ -43,6 +44,7 @@ export interface DepotPartitionOptions {
   readonly task: number;
   readonly segments: DepotSegments;
   readonly dedupe: DedupeTable;
+  readonly consumers?: DepotConsumers;
   readonly keptBytes?: number;
   /** Applied bytes that are put into the files at once. */
   readonly copyBytes?: number;
@@ -58,6 +60,7 @@ export class DepotPartition {
   readonly task: number;
   segments: DepotSegments;
   readonly dedupe: DedupeTable;
+  readonly consumers: DepotConsumers;
   /** How often the files have been written anew. */
   generation: number;
   readonly migration: RecordMigration | undefined;
@@ -92,6 +95,7 @@ export class DepotPartition {
     this.name = options.name;
     this.task = options.task;
     this.segments = options.segments;
+    this.consumers = options.consumers ?? new DepotConsumers();
     this.dedupe = options.dedupe;
     this.#keptBytes = options.keptBytes ?? defaultKeptBytes;
     this.#copyBytes = options.copyBytes ?? defaultCopyBytes;
@@ -222,6 +226,8 @@ export class DepotPartition {
   applyControl({ kind, offset, id }: DepotControl): void {
     this.changed = true;
     if (kind === "trim") this.#start = Math.max(this.#start, Math.min(offset, this.#end));
+    else if (kind === "consumer") this.consumers.note(id, offset);
+    else if (kind === "forget") this.consumers.forget(id);
     else if (id === "") this.#begun = undefined;
     else if (this.#begun?.id !== id) this.#begun = { id, boundary: offset, generation: this.generation };
     this.#oldBelow = this.#oldRecords();

@@ -1,5 +1,8 @@
 // What an engine does beside the work that comes to it: PStates and depots in older forms are brought into their new one, depots are trimmed.
+import type { DepotControl } from "../depot/control-entry.ts";
+import type { DepotPartition } from "../depot/partition.ts";
 import type { MigrationStatus } from "../module/migrations.ts";
+import type { ConsumersNeed } from "./depot-fetches.ts";
 import { DepotUpkeep } from "./depot-upkeep.ts";
 import type { EngineCore } from "./engine-core.ts";
 import type { EngineStore } from "./engine-store.ts";
@@ -13,7 +16,7 @@ export class Background {
   constructor(
     core: EngineCore,
     store: EngineStore,
-    neededElsewhere: (depot: string, task: number) => number | undefined,
+    neededElsewhere: (partition: DepotPartition) => ConsumersNeed,
     onFailed: (error: unknown) => void,
   ) {
     this.#core = core;
@@ -36,11 +39,11 @@ export class Background {
       options: view,
       groups: store.depots,
       flush: () => store.flush(true),
-      neededFrom: (name, task, whose) => {
+      neededHere: ({ name, task }) => {
         const { index } = depots.find((depot) => depot.name === name)!;
-        const local = whose.local ? runtimes.map((runtime) => runtime.neededFrom?.(index, task)) : [];
-        return least([...local, whose.remote ? neededElsewhere(name, task) : undefined]);
+        return least(runtimes.map((runtime) => runtime.neededFrom?.(index, task)));
       },
+      neededElsewhere,
     });
   }
 
@@ -54,6 +57,11 @@ export class Background {
   start(): void {
     this.#pstates.start();
     this.#depots.start();
+  }
+
+  /** Puts a control entry of a depot partition into the log. */
+  note(partition: DepotPartition, control: DepotControl): void {
+    this.#depots.note(partition, control);
   }
 
   /** Of every depot and PState with a migration, for each task of the engine. */

@@ -1,7 +1,8 @@
 // Fetches of other modules' topologies that are ahead of their depot partition: each is answered when the partition has grown, or when its time is up. What the
-// consumers may still ask for is remembered for trimming, in memory: after a restart they say it again with their next fetch.
+// consumers may still ask for is remembered for trimming: what they have said last in memory, what is at least needed with the partition (depot/consumers.ts).
 import type { Env, Timer } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
+import type { DepotControl } from "../depot/control-entry.ts";
 import type { DepotPartition } from "../depot/partition.ts";
 import type { RecordView } from "../depot/segment-blocks.ts";
 import { badFrame } from "../protocol/frame-fields.ts";
@@ -17,6 +18,14 @@ interface Consumer {
   readonly seenMs: number;
 }
 
+/** What trimming has to know of the consumers of a partition. */
+export interface ConsumersNeed {
+  /** Least offset that one may still ask for; undefined: there is none. */
+  readonly from: number | undefined;
+  /** What is to be noted with the partition before it is trimmed. */
+  readonly news: readonly DepotControl[];
+}
+
 /** A consumer that has not been heard of for so long holds nothing back any more: it was destroyed, or has lost the source. */
 const forgetMs = 24 * 3600 * 1000;
 /** Of one partition; those that come later hold nothing back. */
@@ -27,9 +36,12 @@ export class DepotFetches {
   readonly #env: Env;
   readonly #waiting = new Map<DepotPartition, Set<Waiting>>();
   readonly #consumers = new Map<DepotPartition, Map<string, Consumer>>();
+  readonly #note: (partition: DepotPartition, control: DepotControl) => void;
 
-  constructor(env: Env) {
+  /** `note` puts a control entry into the log. */
+  constructor(env: Env, note: (partition: DepotPartition, control: DepotControl) => void) {
     this.#env = env;
+    this.#note = note;
   }
 
   /** Answers at once what can be. Otherwise returns what drops the fetch without an answer. OFFSET_OUT_OF_RANGE. */
@@ -52,30 +64,47 @@ export class DepotFetches {
     return () => this.#remove(partition, waiting);
   }
 
-  /** Least offset that a consumer of the partition may still ask for; undefined: there is none. */
-  neededFrom(depot: string, task: number): number | undefined {
-    let least: number | undefined;
+  /** What those need that have been heard of, in this life of the engine or before it. */
+  need(partition: DepotPartition): ConsumersNeed {
+    const { depot, task, consumers: noted } = partition;
     const nowMs = this.#env.monotonicMs();
-    for (const [partition, consumers] of this.#consumers) {
-      if (partition.name !== depot || partition.task !== task) continue;
-      for (const [name, { neededFrom, seenMs }] of consumers) {
-        if (nowMs - seenMs > forgetMs) consumers.delete(name);
-        else least = Math.min(least ?? neededFrom, neededFrom);
+    const heard = this.#heardOf(partition);
+    const news: DepotControl[] = [];
+    let from: number | undefined;
+    for (const [id, { neededFrom, seenMs }] of heard) {
+      if (nowMs - seenMs > forgetMs) {
+        heard.delete(id);
+        news.push({ kind: "forget", depot, task, offset: 0, id });
+        continue;
       }
+      if (noted.get(id) !== neededFrom) news.push({ kind: "consumer", depot, task, offset: neededFrom, id });
+      from = Math.min(from ?? neededFrom, neededFrom);
     }
-    return least;
+    return { from, news };
+  }
+
+  /** Those that are noted count as heard of when they are first asked about. */
+  #heardOf(partition: DepotPartition): Map<string, Consumer> {
+    let consumers = this.#consumers.get(partition);
+    if (consumers === undefined) {
+      const seenMs = this.#env.monotonicMs();
+      consumers = new Map(
+        Array.from(partition.consumers.entries(), ([id, neededFrom]) => [id, { neededFrom, seenMs }]),
+      );
+      this.#consumers.set(partition, consumers);
+    }
+    return consumers;
   }
 
   #heed(partition: DepotPartition, { consumer, neededFrom }: EngineFetch): void {
     if (consumer === "") return;
     if (consumer.length > consumerTextMax) throw badFrame(`a consumer's name of ${consumer.length} characters`);
-    let consumers = this.#consumers.get(partition);
-    if (consumers === undefined) {
-      consumers = new Map();
-      this.#consumers.set(partition, consumers);
-    }
-    if (consumers.size >= consumersMax && !consumers.has(consumer)) return;
+    const consumers = this.#heardOf(partition);
+    const isNew = !consumers.has(consumer);
+    if (isNew && consumers.size >= consumersMax) return;
     consumers.set(consumer, { neededFrom, seenMs: this.#env.monotonicMs() });
+    const { depot, task } = partition;
+    if (isNew) this.#note(partition, { kind: "consumer", depot, task, offset: neededFrom, id: consumer });
   }
 
   /** Partitions may have grown. */

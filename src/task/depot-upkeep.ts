@@ -7,6 +7,7 @@ import type { DepotGroup } from "../depot/depot-store.ts";
 import type { DepotPartition } from "../depot/partition.ts";
 import type { MigrationStatus } from "../module/migrations.ts";
 import type { CommitLoop } from "./commit-loop.ts";
+import type { ConsumersNeed } from "./depot-fetches.ts";
 import { trimTo } from "./depot-trim.ts";
 import type { OptionView } from "./option-view.ts";
 import { flexLatencyJobs } from "./run-queue.ts";
@@ -26,8 +27,10 @@ export interface DepotUpkeepOptions {
   readonly groups: readonly { readonly group: TaskGroup; readonly depots: DepotGroup }[];
   /** Files that have been changed over are durable afterwards, and those before are gone. */
   readonly flush: () => Promise<void>;
-  /** Offset of the first record that some topology still needs; undefined: none does. `remote`: also those of other modules. */
-  readonly neededFrom: (depot: string, task: number, whose: { local: boolean; remote: boolean }) => number | undefined;
+  /** Offset of the first record that some topology of this module still needs; undefined: none does. */
+  readonly neededHere: (partition: DepotPartition) => number | undefined;
+  /** The same of topologies of other modules. */
+  readonly neededElsewhere: (partition: DepotPartition) => ConsumersNeed;
 }
 
 export class DepotUpkeep {
@@ -133,22 +136,36 @@ export class DepotUpkeep {
 
   /** In a turn. */
   #trim(): void {
-    const { options, neededFrom } = this.#options;
+    const { options } = this.#options;
     for (const { group, depots } of this.#options.groups) {
       for (const partition of depots.partitions) {
         const { depot, name, task, startOffset, endOffset } = partition;
         const entriesMax = options.get("depot.max.entries.per.partition", name);
         if (typeof entriesMax !== "number") continue;
-        const whose = {
-          local: options.flag("depot.trim.coordinate.local.topologies", name),
-          remote: options.flag("depot.trim.coordinate.remote.topologies", name),
-        };
         const excessProportion = options.number("depot.excess.proportion", name);
-        const needed = neededFrom(name, task, whose);
-        const offset = trimTo({ startOffset, endOffset, entriesMax, excessProportion, neededFrom: needed });
+        const neededFrom = this.#neededFrom(group, partition);
+        const offset = trimTo({ startOffset, endOffset, entriesMax, excessProportion, neededFrom });
         if (offset > startOffset) this.#log(group, partition, { kind: "trim", depot, task, offset, id: "" });
       }
     }
+  }
+
+  /** What topologies of other modules have said is noted first: the trimming stands behind it in the log. */
+  #neededFrom(group: TaskGroup, partition: DepotPartition): number | undefined {
+    const { options, neededHere, neededElsewhere } = this.#options;
+    const here = options.flag("depot.trim.coordinate.local.topologies", partition.name)
+      ? neededHere(partition)
+      : undefined;
+    if (!options.flag("depot.trim.coordinate.remote.topologies", partition.name)) return here;
+    const { from, news } = neededElsewhere(partition);
+    for (const control of news) this.#log(group, partition, control);
+    return from === undefined || here === undefined ? (here ?? from) : Math.min(from, here);
+  }
+
+  /** Into the log, with the next turn. */
+  note(partition: DepotPartition, control: DepotControl): void {
+    const found = this.#options.groups.find(({ depots }) => depots.partitions.includes(partition));
+    if (found !== undefined) this.#job(() => this.#log(found.group, partition, control));
   }
 
   // ---- time

@@ -1,8 +1,9 @@
 // Reads of one engine: depot partitions, PStates by path, and proxies on them. Only what is applied is seen.
 import { messageOf, RamaError } from "../base/errors.ts";
+import type { DepotControl } from "../depot/control-entry.ts";
 import type { DepotPartition } from "../depot/partition.ts";
 import { type PathRoot, ReadSession } from "../paths/indexed.ts";
-import { DepotFetches } from "./depot-fetches.ts";
+import { type ConsumersNeed, DepotFetches } from "./depot-fetches.ts";
 import type { EngineFetch, EngineSelect } from "./engine-api.ts";
 import type { EngineCore } from "./engine-core.ts";
 import { type EngineWatch, ProxyHub, type Subscription } from "./proxies.ts";
@@ -16,11 +17,11 @@ export class EngineReads {
   readonly #session = new ReadSession();
   readonly #externals = new Map<number, PathRoot>();
 
-  constructor(core: EngineCore, queue: RunQueue) {
+  constructor(core: EngineCore, queue: RunQueue, note: (partition: DepotPartition, control: DepotControl) => void) {
     this.#core = core;
     this.#queue = queue;
     this.#proxies = this.#makeProxies();
-    this.#fetches = new DepotFetches(core.options.env);
+    this.#fetches = new DepotFetches(core.options.env, note);
   }
 
   partitionInfo(depot: number, task: number): { startOffset: number; endOffset: number } {
@@ -41,9 +42,9 @@ export class EngineReads {
     return this.#fetches.add(partition, fetch);
   }
 
-  /** Least offset that topologies of other modules may still fetch. */
-  neededElsewhere(depot: string, task: number): number | undefined {
-    return this.#fetches.neededFrom(depot, task);
+  /** What topologies of other modules may still fetch. */
+  neededElsewhere(partition: DepotPartition): ConsumersNeed {
+    return this.#fetches.need(partition);
   }
 
   /** Offset of the first record appended at `ms` or later. */

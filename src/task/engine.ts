@@ -104,7 +104,7 @@ export class Engine implements EventReceiver {
     store.log.onFailed = (error) => this.#break(error);
     this.#sender = new EventSender((task, frame) => options.router.send(task, frame), options.classes);
     this.#appends = new EngineAppends(core);
-    this.#reads = new EngineReads(core, this.#queue);
+    this.#reads = new EngineReads(core, this.#queue, (partition, control) => this.#background.note(partition, control));
     this.#queries = new EngineQueries(core, this.#sender);
     this.#early = new EarlyEvents(options.env);
     this.#globals = options.globals ?? taskGlobals(options);
@@ -114,7 +114,7 @@ export class Engine implements EventReceiver {
     this.#background = new Background(
       core,
       store,
-      (depot, task) => this.#reads.neededElsewhere(depot, task),
+      (partition) => this.#reads.neededElsewhere(partition),
       (error) => this.#break(error),
     );
     this.#core.view.follow(() => {

@@ -4,7 +4,7 @@ import { RamaError } from "../../../src/base/errors.ts";
 import { appendEntryHeader, decodeAppendEntry } from "../../../src/depot/append-entry.ts";
 import { decodeControlEntry, encodeControlEntry } from "../../../src/depot/control-entry.ts";
 import { DedupeTable } from "../../../src/depot/dedupe.ts";
-import { decodeState, encodeState, stateKey } from "../../../src/depot/depot-state.ts";
+import { decodeState, encodeConsumer, encodeState, stateKey } from "../../../src/depot/depot-state.ts";
 import { type DepotGroup, openDepots } from "../../../src/depot/depot-store.ts";
 import { DepotPartition } from "../../../src/depot/partition.ts";
 import { DepotSegments } from "../../../src/depot/segments.ts";
@@ -354,6 +354,11 @@ test("version 2 of the state, and control entries, are these bytes", () => {
   expect(decodeControlEntry(unhex(entry))).toEqual(control);
   const trim = { kind: "trim", depot: 1, task: 3, offset: 5, id: "" } as const;
   expect(decodeControlEntry(encodeControlEntry(trim))).toEqual(trim);
-  for (const damaged of ["02", "0103010003000000050000000000", "0101"])
+  const consumer = { kind: "consumer", depot: 1, task: 3, offset: 5, id: "b" } as const;
+  expect(hex(encodeControlEntry(consumer))).toBe("010301000300000005000000000062");
+  expect(decodeControlEntry(encodeControlEntry(consumer))).toEqual(consumer);
+  expect(hex(encodeControlEntry({ ...consumer, kind: "forget" })).slice(0, 4)).toBe("0104");
+  expect(hex(encodeConsumer(5))).toBe("01050000000000");
+  for (const damaged of ["02", "0109010003000000050000000000", "0101"])
     expect(() => decodeControlEntry(unhex(damaged))).toThrow(expect.objectContaining({ code: "STORE_CORRUPT" }));
 });
