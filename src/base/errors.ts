@@ -123,6 +123,14 @@ export const errorTable = {
     "Change it as updates allow, wrap its schema in PState.migrated, or use a new object.",
     409,
   ),
+  LEADERS_DISALLOWED: operator(
+    "Allow leaders on the node that is named first: one node at a time may be without.",
+    409,
+  ),
+  SUPERVISOR_NOT_FOUND: user(
+    "Give the id of a supervisor that runs; the Cluster UI and `rama taskGroupsStatus` show it.",
+    404,
+  ),
   CONDUCTOR_UNREACHABLE: passing("Start `rama conductor`, or correct conductor.host in rama.yaml."),
   BAD_CONFIG: operator("Correct the setting; `rama options` lists all with types and defaults.", 400),
   BAD_ARGUMENTS: user("See --help."),

@@ -52,7 +52,7 @@ export interface CommandContext {
 
 export interface Command {
   readonly name: string;
-  readonly group: "Daemons" | "Modules" | "Data" | "Development" | "Release";
+  readonly group: "Daemons" | "Modules" | "Cluster" | "Data" | "Development" | "Release";
   readonly summary: string;
   readonly description?: string;
   readonly positionals: readonly CommandPositional[];

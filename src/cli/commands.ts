@@ -8,6 +8,7 @@ import { explain } from "./commands/explain.ts";
 import { bundle, dev, init, run, runClj, runJava } from "./commands/development.ts";
 import { deploy } from "./commands/deploy.ts";
 import { destroy, moduleStatus, pauseTopology, resumeTopology, taskGroupsStatus } from "./commands/modules.ts";
+import { allowLeaders, disallowLeaders } from "./commands/leaders.ts";
 import { confValue, listOptions, unpack } from "./commands/settings.ts";
 import { helpOf, overview } from "./help.ts";
 
@@ -57,6 +58,8 @@ export const commands: readonly Command[] = [
   pauseTopology,
   resumeTopology,
   deadLetters,
+  disallowLeaders,
+  allowLeaders,
   append,
   select,
   query,

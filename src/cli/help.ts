@@ -2,7 +2,7 @@
 import { type Command, usageOf } from "./command.ts";
 
 const exitCodes = "Exit codes: 0 done, 1 refused or failed, 2 wrong arguments or settings, 3 nobody reachable.";
-const groups: readonly Command["group"][] = ["Daemons", "Modules", "Data", "Development", "Release"];
+const groups: readonly Command["group"][] = ["Daemons", "Modules", "Cluster", "Data", "Development", "Release"];
 
 export function overview(commands: readonly Command[], release: string): string {
   const lines = [`rama ${release}`, "", "usage: rama <command> [arguments]", "       rama <command> --help", ""];

@@ -5,6 +5,7 @@ import type { Metastore, MetastoreOp } from "../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../metastore/tree.ts";
 import type {
   InstanceRecord,
+  Leaderless,
   ModulePauses,
   ModuleRecord,
   OperationLogEntry,
@@ -118,6 +119,39 @@ export class ClusterStore {
     const numbers = Array.from({ length: instance.threads }, (_, group) => group);
     const nodes = await Promise.all(numbers.map((group) => this.#metastore.get(tree.group(dataId, group))));
     return nodes.map((node) => node && fromNode<GroupRecord>(node.data));
+  }
+
+  /** Of a replicated instance: workers that have a process. */
+  async liveMembers(instance: InstanceRecord): Promise<Set<number>> {
+    return new Set((await this.#metastore.children(tree.members(dataIdOf(instance)))).map(Number));
+  }
+
+  /** The node that shall lead nothing. */
+  async leaderless(): Promise<Leaderless | undefined> {
+    const node = await this.#metastore.get(tree.leaderless);
+    return node && fromNode<Leaderless>(node.data);
+  }
+
+  /** LEADERS_DISALLOWED: there is another one. Repeatable. */
+  async setLeaderless(leaderless: Leaderless): Promise<void> {
+    try {
+      await this.#metastore.create(tree.leaderless, toNode(leaderless));
+    } catch (error) {
+      if (!(error instanceof RamaError && error.code === "METASTORE_NODE_EXISTS")) throw error;
+      const present = await this.leaderless();
+      if (present === undefined || present.supervisorId === leaderless.supervisorId) return;
+      const { supervisorId } = present;
+      const message = `leaders are disallowed on ${supervisorId} already, and one node at a time may be without: rama allowLeaders ${supervisorId} first`;
+      throw new RamaError("LEADERS_DISALLOWED", message, { supervisorId });
+    }
+  }
+
+  /** False: leaders were allowed there. */
+  async removeLeaderless(supervisorId: string): Promise<boolean> {
+    const node = await this.#metastore.get(tree.leaderless);
+    if (node === undefined || fromNode<Leaderless>(node.data).supervisorId !== supervisorId) return false;
+    await this.#metastore.remove(tree.leaderless, node.version);
+    return true;
   }
 
   /** Workers per supervisor over all modules. */

@@ -1,13 +1,14 @@
 // The routes of a module (protocol/routes.ts) out of the cluster's records: which engine port has which task group now.
 import { RamaError } from "../base/errors.ts";
 import type { GroupAddress, ModuleManifest, ModuleRoutes } from "../protocol/routes.ts";
+import { isBalancing } from "./lifecycle/balance.ts";
 import { isUpdating } from "./lifecycle/update.ts";
 import type { ClusterStore } from "./cluster-store.ts";
 
 /** MODULE_NOT_FOUND; MODULE_NOT_RUNNING while it is launched or destroyed. During an update: of the instance that serves, or is about to. */
 export async function routesOf(store: ClusterStore, moduleName: string): Promise<ModuleRoutes> {
   const { value: record, version } = await store.requireModule(moduleName);
-  if (record.state !== "[:running]" && !isUpdating(record.state)) {
+  if (record.state !== "[:running]" && !isBalancing(record) && !isUpdating(record.state)) {
     throw new RamaError("MODULE_NOT_RUNNING", `${moduleName} is ${record.state}`, {
       module: moduleName,
       state: record.state,

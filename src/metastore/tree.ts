@@ -10,6 +10,7 @@
 //   /workers/<instanceId>/<workerIndex>       WorkerReport, written by the supervisor that runs it
 //   /groups/<dataId>/<group>                  GroupRecord of a replicated task group: epoch, leader, in-sync set (replication/group-record.ts)
 //   /members/<dataId>/<workerIndex>           ephemeral: MemberRecord, written by the worker itself
+//   /leaderless                               Leaderless: a node that shall lead nothing; absent: there is none
 //   /operations/op-<10 digits>                   OperationLogEntry, oldest trimmed
 // Every path is below `zookeeper.root`, which the implementation of the contract puts in front.
 
@@ -33,6 +34,7 @@ export const tree = {
   group: (dataId: string, group: number) => `/groups/${enc(dataId)}/${group}`,
   members: (dataId: string) => `/members/${enc(dataId)}`,
   member: (dataId: string, workerIndex: number) => `/members/${enc(dataId)}/${workerIndex}`,
+  leaderless: "/leaderless",
   operations: "/operations",
 } as const;
 

@@ -4,6 +4,7 @@
 export type ModuleState =
   | "[:launching-starting-workers]"
   | "[:running]"
+  | "[:leadership-balancing]"
   | "[:destroying]"
   | "[:launch-failed]"
   | "[:updating-next-assigned]"
@@ -77,6 +78,12 @@ export interface ModuleRecord {
   readonly dependsOn: readonly string[];
   /** Why the last operation ended badly. */
   readonly error?: string;
+}
+
+/** By `rama disallowLeaders`. */
+export interface Leaderless {
+  readonly supervisorId: string;
+  readonly sinceMs: number;
 }
 
 export interface OptionSetting {

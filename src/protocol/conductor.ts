@@ -23,6 +23,11 @@ export const WORKER_STATUS = 23;
 /** Answered with `LaunchAnswer`, when the new instance serves. */
 export const UPDATE = 24;
 
+/** Answered with `LeadersAnswer`, when every leader that can has left the node. SUPERVISOR_NOT_FOUND, LEADERS_DISALLOWED. */
+export const DISALLOW_LEADERS = 25;
+/** Answered with `LeadersAnswer`, when leaders have come back. */
+export const ALLOW_LEADERS = 26;
+
 /** Bytes of a bundle in one PUT_BUNDLE. */
 export const BUNDLE_CHUNK_BYTES = 4 * 1024 * 1024;
 
@@ -133,6 +138,13 @@ export interface EngineReport {
   /** Of a replicated task group. */
   readonly replica?: ReplicaReport;
   readonly failed: string | null;
+}
+
+export interface LeadersAnswer {
+  /** Task groups that another replica leads now. */
+  readonly moved: number;
+  /** Task groups that the node still leads, by module: no other replica is in sync. */
+  readonly stay: readonly { readonly module: string; readonly groups: readonly number[] }[];
 }
 
 export interface ModuleStatusAnswer {

@@ -126,7 +126,12 @@ export class GroupWatch {
     this.#timer = undefined;
     const { self, env } = this.#options;
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
-    const isFirst = record.epoch === 0 ? record.members[0] === self : candidateOf(record, live) === self;
+    const { excluded } = this.#options.members;
+    const candidate = candidateOf(record, live, excluded);
+    // Where its node shall not lead, it leads only if there is nobody else.
+    if (excluded.has(self) && candidate !== self) return;
+    const preferred = record.members.find((member) => !excluded.has(member));
+    const isFirst = record.epoch === 0 && preferred !== undefined ? preferred === self : candidate === self;
     if (isFirst) this.#stand();
     else this.#timer = env.setTimer(record.epoch === 0 ? firstElectionMs : secondMs, () => this.#stand());
   }
@@ -149,10 +154,11 @@ export class GroupWatch {
   }
 
   async #tryToLead(): Promise<void> {
-    const { metastore, self, minInSync } = this.#options;
+    const { metastore, self, minInSync, members } = this.#options;
     const { record, version } = await this.#read();
     const live = this.#lives();
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    if (members.excluded.has(self) && candidateOf(record, live, members.excluded) !== self) return;
     const next = electedRecord(record, live, self, { minInSync: minInSync() });
     await metastore.set(this.#path, toNode(next), version);
   }

@@ -1,8 +1,9 @@
 // Which workers that share task groups with this one have a process now, and where: each writes an ephemeral node of its own, which goes with its session.
 import type { Env } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
-import type { Metastore } from "../metastore/metastore.ts";
+import type { Metastore, NodeValue } from "../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../metastore/tree.ts";
+import type { Leaderless } from "../protocol/cluster-records.ts";
 import type { Member } from "./group-record.ts";
 
 export interface MemberRecord {
@@ -10,6 +11,8 @@ export interface MemberRecord {
   /** Another one for each process. */
   readonly life: string;
   readonly host: string;
+  /** Id of the supervisor that runs it. */
+  readonly node?: string;
   /** Engine port by task group. */
   readonly groupPorts: Readonly<Record<string, number>>;
 }
@@ -31,6 +34,8 @@ export class MemberWatch {
   readonly #live = new Map<Member, MemberRecord>();
   readonly #listeners = new Set<() => void>();
   #stands = false;
+  /** Node that shall lead nothing. */
+  #leaderless: string | undefined;
 
   constructor(options: MemberWatchOptions) {
     this.#options = options;
@@ -38,6 +43,13 @@ export class MemberWatch {
 
   get live(): ReadonlyMap<Member, MemberRecord> {
     return this.#live;
+  }
+
+  /** Live members that should not lead while another may. */
+  get excluded(): ReadonlySet<Member> {
+    const node = this.#leaderless;
+    if (node === undefined) return new Set();
+    return new Set([...this.#live.values()].filter((record) => record.node === node).map(({ member }) => member));
   }
 
   onChange(listener: () => void): void {
@@ -53,6 +65,7 @@ export class MemberWatch {
     await this.#create();
     this.#stands = true;
     for (const member of members) env.spawn(`member ${member}`, () => this.#watch(member));
+    env.spawn("the node without leaders", () => this.#watchLeaderless());
   }
 
   async #create(): Promise<void> {
@@ -76,17 +89,29 @@ export class MemberWatch {
     this.#stop.abort();
   }
 
-  async #watch(member: Member): Promise<void> {
-    const { env, metastore, dataId } = this.#options;
+  #watch(member: Member): Promise<void> {
+    return this.#follow(tree.member(this.#options.dataId, member), async (node) => {
+      if (node === undefined) this.#live.delete(member);
+      else this.#live.set(member, fromNode<MemberRecord>(node.data));
+      for (const listener of this.#listeners) listener();
+      if (node === undefined && member === this.#options.self.member && this.#stands) await this.#create();
+    });
+  }
+
+  #watchLeaderless(): Promise<void> {
+    return this.#follow(tree.leaderless, async (node) => {
+      const before = this.#leaderless;
+      this.#leaderless = node === undefined ? undefined : fromNode<Leaderless>(node.data).supervisorId;
+      if (this.#leaderless !== before) for (const listener of this.#listeners) listener();
+    });
+  }
+
+  async #follow(path: string, seen: (node: NodeValue | undefined) => Promise<void>): Promise<void> {
+    const { env, metastore } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        for await (const node of metastore.watch(tree.member(dataId, member), signal)) {
-          if (node === undefined) this.#live.delete(member);
-          else this.#live.set(member, fromNode<MemberRecord>(node.data));
-          for (const listener of this.#listeners) listener();
-          if (node === undefined && member === this.#options.self.member && this.#stands) await this.#create();
-        }
+        for await (const node of metastore.watch(path, signal)) await seen(node);
       } catch (error) {
         if (!(error instanceof RamaError)) throw error;
         await env.sleep(retryMs, signal);

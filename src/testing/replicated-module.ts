@@ -215,6 +215,7 @@ export class ReplicatedModule {
       member: worker,
       life: life.life,
       host: this.hostOf(worker),
+      node: this.hostOf(worker),
       memberCount: this.placements.length,
       groupCount: this.info.numThreads,
       groups: this.placements[worker]!.groups,

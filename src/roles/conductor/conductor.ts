@@ -11,9 +11,11 @@ import type { HttpServer, Platform } from "../../net/platform.ts";
 import type { Listener } from "../../net/transport.ts";
 import type { ModuleRecord, ConductorRecord } from "../../protocol/cluster-records.ts";
 import {
+  ALLOW_LEADERS,
   CLUSTER_STATUS,
   type ClusterStatusAnswer,
   DESTROY,
+  DISALLOW_LEADERS,
   LAUNCH,
   type LaunchRequest,
   type GroupState,
@@ -39,6 +41,7 @@ import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
 import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
+import { handOver, Leaders } from "./leaders.ts";
 import { Operations } from "./operations.ts";
 import type { MigrationStatus } from "../../module/migrations.ts";
 import { askWorkers, deadLettersOfWorkers, pauseAtWorkers } from "./worker-status.ts";
@@ -59,6 +62,7 @@ interface ConductorParts {
   readonly listener: Listener;
   readonly http: HttpServer | undefined;
   readonly operations: Operations;
+  readonly leaders: Leaders;
 }
 
 export class Conductor {
@@ -110,6 +114,7 @@ export class Conductor {
       launchTimeoutMs: config.get<number>("supervisor.worker.launch.timeout.millis") + 10_000,
       hasBundle: (hash) => bundles.has(hash),
       migrationsOf: (module) => migrationsOf(platform, store, module),
+      handOver: (module, of) => handOver(platform, store, module, of),
       onRemoved: async () => {
         const hashes = (await store.modules()).flatMap((module) =>
           module.instances.map((instance) => instance.bundleHash),
@@ -138,6 +143,10 @@ export class Conductor {
     if (http) closing.push(() => http.close());
     uiPort = http?.port ?? 0;
     const handlers = conductorCalls(view, operations, bundles, () => uiPort);
+    const leaders = new Leaders({ env, store, balance: (module) => operations.balance(module) });
+    closing.push(async () => leaders.close());
+    handlers.set(DISALLOW_LEADERS, (body) => leaders.disallow(field(body, "supervisorId", "string") as string));
+    handlers.set(ALLOW_LEADERS, (body) => leaders.allow(field(body, "supervisorId", "string") as string));
     handlers.set(DEAD_LETTERS, (body) => deadLetters(platform, store, checkedDeadLetters(body)));
     handlers.set(PAUSE_TOPOLOGY, (body) => pauseTopology(platform, store, body));
     const listener = await listenForCalls(
@@ -158,12 +167,13 @@ export class Conductor {
     await announce(metastore, record);
     directory.writePorts({ rpc: listener.port, ui: uiPort });
     env.spawn("resume operations", () => operations.resume());
-    return new Conductor({ directory, metastore, listener, http, operations }, host, uiPort);
+    return new Conductor({ directory, metastore, listener, http, operations, leaders }, host, uiPort);
   }
 
   /** Takes nothing new, lets the step under way finish, closes all. */
   async stop(): Promise<void> {
-    const { directory, metastore, listener, http, operations } = this.#parts;
+    const { directory, metastore, listener, http, operations, leaders } = this.#parts;
+    leaders.close();
     await listener.close();
     await http?.close();
     await operations.close();

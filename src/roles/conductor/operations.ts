@@ -3,13 +3,16 @@
 import type { Env } from "../../base/env.ts";
 import { messageOf, RamaError } from "../../base/errors.ts";
 import { assign, checkParallelism } from "../../cluster/assignment.ts";
+import type { LeaderSwitch } from "../../cluster/leader-balance.ts";
 import type { ClusterStore } from "../../cluster/cluster-store.ts";
 import { checkDependency } from "../../cluster/dependencies.ts";
+import { balancing, isBalancing, nextBalanceStep } from "../../cluster/lifecycle/balance.ts";
 import { destroying, nextStep } from "../../cluster/lifecycle/launch.ts";
 import { isUpdating, nextUpdateStep, updating } from "../../cluster/lifecycle/update.ts";
 import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.ts";
 import type { LaunchAnswer, LaunchRequest, UpdateRequest } from "../../protocol/conductor.ts";
 import type { ObjectTable } from "../../protocol/routes.ts";
+import { leadersOf } from "./leaders.ts";
 import { uuidOf } from "../local-dir.ts";
 import type { MigrationStatus } from "../../module/migrations.ts";
 import { checkedUpdate, nextInstance, nextOptions } from "./updates.ts";
@@ -26,6 +29,8 @@ export interface OperationsOptions {
   readonly hasBundle: (hash: string) => boolean;
   /** What the workers of the serving instance say of their migrations. */
   readonly migrationsOf: (record: ModuleRecord) => Promise<readonly MigrationStatus[]>;
+  /** Has a leader hand its group over. LEADER_STAYS, MOVED, or it is not known whether it has. */
+  readonly handOver: (record: ModuleRecord, of: LeaderSwitch) => Promise<void>;
   /** A module is gone: bundles may have become unused. */
   readonly onRemoved: () => Promise<void>;
 }
@@ -35,6 +40,8 @@ export class Operations {
   readonly #running = new Map<string, Promise<void>>();
   /** By module: the state that is being driven, and when it was seen first. */
   readonly #states = new Map<string, { state: string; stateSinceMs: number; seenMs: number }>();
+  /** By module whose leaders are being balanced. */
+  readonly #balances = new Map<string, { done: number; readonly refused: Set<number> }>();
   #closed = false;
 
   constructor(options: OperationsOptions) {
@@ -89,6 +96,7 @@ export class Operations {
     if (!this.#options.hasBundle(request.bundleHash)) {
       throw new RamaError("BAD_BUNDLE", "the bundle has not been uploaded", { hash: request.bundleHash });
     }
+    if (this.#balances.has(moduleName)) await this.#running.get(moduleName);
     const { value: record, version } = await store.requireModule(moduleName);
     const deletedObjects = await checkedUpdate(store, record, request, this.#options.migrationsOf);
     await this.#checkDependencies(request);
@@ -135,6 +143,20 @@ export class Operations {
         },
       );
     }
+  }
+
+  /** Spreads the leaders of a replicated module over its nodes, where it is at rest; resolves with how many have handed over. */
+  async balance(moduleName: string): Promise<number> {
+    const { env, store } = this.#options;
+    const found = await store.module(moduleName);
+    if (found === undefined || found.value.state !== "[:running]") return 0;
+    const { switches } = await leadersOf(store, found.value);
+    if (switches.length === 0) return 0;
+    await this.#written(moduleName, () => store.updateModule(balancing(found.value, env.now()), found.version));
+    const balance = { done: 0, refused: new Set<number>() };
+    this.#balances.set(moduleName, balance);
+    await this.#drive(moduleName);
+    return balance.done;
   }
 
   async close(): Promise<void> {
@@ -214,6 +236,7 @@ export class Operations {
     const drive = this.#driveToRest(moduleName).finally(() => {
       this.#running.delete(moduleName);
       this.#states.delete(moduleName);
+      this.#balances.delete(moduleName);
     });
     this.#running.set(moduleName, drive);
     return drive;
@@ -239,6 +262,7 @@ export class Operations {
     const found = await store.module(moduleName);
     if (!found || found.value.state === "[:running]") return true;
     const record = found.value;
+    if (isBalancing(record)) return this.#balanceStep(record, found.version);
     if (isUpdating(record.state)) return this.#updateStep(record, found.version);
     // Repeated at every step, since the conductor may have died between writing the state and doing this.
     if (record.state !== "[:launching-starting-workers]") await store.withdrawAssignments(record);
@@ -279,6 +303,29 @@ export class Operations {
     await store.log({ atMs: env.now(), module: record.name, operation: "update", text: step.note });
     env.log.info(`update of ${record.name}: ${step.note}`);
     return step.kind === "settle";
+  }
+
+  async #balanceStep(record: ModuleRecord, version: number): Promise<boolean> {
+    const { env, store, handOver } = this.#options;
+    const { name } = record;
+    const balance = this.#balances.get(name) ?? { done: 0, refused: new Set<number>() };
+    this.#balances.set(name, balance);
+    const { switches } = await leadersOf(store, record);
+    const step = nextBalanceStep(record, { nowMs: this.#stateNowMs(record), switches, ...balance });
+    if (step.kind === "settle") {
+      await store.updateModule(step.record, version);
+      await store.log({ atMs: env.now(), module: name, operation: "leadership balancing", text: step.note });
+      env.log.info(`leadership balancing of ${name}: ${step.note}`);
+      return true;
+    }
+    try {
+      await handOver(record, step.of);
+      balance.done++;
+    } catch (error) {
+      balance.refused.add(step.of.group);
+      env.log.info("a task group stays where it is", { module: name, ...step.of, error: messageOf(error) });
+    }
+    return false;
   }
 
   /** The time since a state began is measured, not told by a wall clock that jumps. A restarted conductor measures anew. */

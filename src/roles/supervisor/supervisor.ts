@@ -91,7 +91,7 @@ export class Supervisor {
       let rpcPort = 0;
       const conductor = `${config.host("conductor.host", "internal")}:${config.get<number>("conductor.port")}`;
       const routeServers = () => [`${options.host}:${rpcPort}`, conductor];
-      const pool = new WorkerPool({ ...options, routeServers }, directory.dir);
+      const pool = new WorkerPool({ ...options, supervisorId: id, routeServers }, directory.dir);
       const { httpApp } = options;
       const view: SupervisorView = {
         store,

@@ -18,6 +18,7 @@ export type StartWorker = (start: {
 }) => number;
 
 interface PoolOptions {
+  readonly supervisorId: string;
   readonly platform: Platform;
   readonly config: Config;
   readonly host: string;
@@ -221,7 +222,15 @@ export class WorkerPool {
       workers: instance.workers,
       workerIndex: task.workerIndex,
       groups: task.groups,
-      ...(isReplicated ? { replication: { dataId: dataIdOf(instance), factor: instance.replicationFactor } } : {}),
+      ...(isReplicated
+        ? {
+            replication: {
+              dataId: dataIdOf(instance),
+              factor: instance.replicationFactor,
+              node: this.#options.supervisorId,
+            },
+          }
+        : {}),
       dataDir: this.#dataDir(task),
       workerDir: files.dir,
       host: this.#options.host,

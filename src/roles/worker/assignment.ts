@@ -17,8 +17,8 @@ export interface WorkerAssignment {
   readonly threads: number;
   readonly workers: number;
   readonly workerIndex: number;
-  /** Absent: its groups have no other replica. `dataId` names the module's data over all its instances; `factor`: replicas of each group. */
-  readonly replication?: { readonly dataId: string; readonly factor: number };
+  /** Absent: its groups have no other replica. `dataId` names the module's data over all its instances; `factor`: replicas of each group; `node`: id of the supervisor. */
+  readonly replication?: { readonly dataId: string; readonly factor: number; readonly node?: string };
   /** Task groups of this worker. */
   readonly groups: readonly number[];
   /** Holds the worker's stores; stays over restarts and updates. */

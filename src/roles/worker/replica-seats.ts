@@ -39,7 +39,7 @@ export class ReplicaSeats {
   /** Resolves when the other workers can see this one. METASTORE_UNAVAILABLE. */
   static async open(options: ReplicaSeatsOptions, groupPorts: Readonly<Record<string, number>>): Promise<ReplicaSeats> {
     const { platform, config, assignment, life, engines, settings, onLeaders } = options;
-    const { dataId, factor } = assignment.replication!;
+    const { dataId, factor, node } = assignment.replication!;
     const metastore = await openClusterMetastore(platform, config);
     const setting = () => settings().find(({ name, scope }) => name === "replication.min.isr" && scope === "module");
     const replicas = new WorkerReplicas({
@@ -49,6 +49,7 @@ export class ReplicaSeats {
       member: assignment.workerIndex,
       life,
       host: assignment.host,
+      ...(node === undefined ? {} : { node }),
       memberCount: assignment.workers * factor,
       groupCount: assignment.threads,
       groups: assignment.groups,

@@ -16,6 +16,8 @@ export interface WorkerReplicasOptions {
   readonly member: Member;
   readonly life: string;
   readonly host: string;
+  /** Id of the supervisor that runs the worker. */
+  readonly node?: string;
   /** Workers of the module, over all replica sets. */
   readonly memberCount: number;
   /** Task groups of the module, and those that this worker has replicas of. */
@@ -41,12 +43,12 @@ export class WorkerReplicas {
 
   /** `groupPorts`: of the worker's own replicas, which are open. Resolves when others can see the worker. */
   async start(groupPorts: Readonly<Record<string, number>>): Promise<void> {
-    const { env, metastore, dataId, member, life, host, memberCount, groupCount, minInSync } = this.#options;
+    const { env, metastore, dataId, member, life, host, node, memberCount, groupCount, minInSync } = this.#options;
     const members = new MemberWatch({
       env,
       metastore,
       dataId,
-      self: { member, life, host, groupPorts },
+      self: { member, life, host, ...(node === undefined ? {} : { node }), groupPorts },
       members: Array.from({ length: memberCount }, (_, each) => each),
     });
     this.#members = members;
