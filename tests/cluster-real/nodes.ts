@@ -18,7 +18,7 @@ import { type Unpacked, unpackedRelease, until } from "../release/built-release.
 import { type Machine, Network } from "./network.ts";
 
 /** Of an address that nobody else has. */
-const conductorPort = 1973;
+export const conductorPort = 1973;
 
 type Role = "conductor" | "supervisor";
 
@@ -27,10 +27,12 @@ export class Node {
   readonly home: string;
   readonly #role: Role;
   readonly #words: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
   #child: Bun.Subprocess | undefined;
 
-  constructor(home: string, role: Role, words: readonly string[]) {
+  constructor(home: string, role: Role, words: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.home = home;
+    this.#env = env;
     this.#role = role;
     this.#words = words;
   }
@@ -44,7 +46,7 @@ export class Node {
       stdin: "ignore",
       stdout: log,
       stderr: Bun.file(join(this.home, "logs", `${this.#role}.err`)),
-      env: { ...process.env, RAMA_HOME: this.home },
+      env: { ...process.env, ...this.#env, RAMA_HOME: this.home },
     });
     await until(`${this.#role} in ${this.home}`, () => {
       if (this.#child!.exitCode !== null) throw new Error(`${this.#role} ended:\n${this.log()}`);
@@ -70,6 +72,12 @@ export class Node {
     for (const pid of this.pids()) process.kill(pid, signal);
   }
 
+  /** The daemon alone: its workers go on. */
+  async killDaemon(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+  }
+
   /** As a node that loses its power: everything on it at once. */
   async kill(): Promise<void> {
     this.#child?.kill("SIGKILL");
@@ -88,20 +96,35 @@ export class Node {
   }
 }
 
+/** What the nodes of supervisors have that others have not. */
+export interface NodeParts {
+  /** Their data is on a file system of its own in memory, of so many bytes. */
+  readonly diskBytes?: number;
+  /** Their clocks are as far from this machine's as the file `clock` in their directory says (libfaketime). */
+  readonly clock?: boolean;
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+const faketime = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/faketime/libfaketimeMT.so.1`;
+export const hasFaketime = () => existsSync(faketime);
+
 export class RealCluster implements AsyncDisposable {
   readonly network: Network;
   readonly nodes: readonly Node[];
   readonly conductor: Node;
   readonly #dir: string;
   readonly #unpacked: Unpacked;
-  readonly #zookeeper: RealZookeeper;
+  readonly zookeeper: RealZookeeper;
+  readonly #parts: NodeParts;
+  readonly #mounts: string[] = [];
   #manager: RamaClusterManager | undefined;
 
-  private constructor(dir: string, network: Network, unpacked: Unpacked, zookeeper: RealZookeeper) {
+  private constructor(dir: string, network: Network, unpacked: Unpacked, zookeeper: RealZookeeper, parts: NodeParts) {
     this.#dir = dir;
     this.network = network;
     this.#unpacked = unpacked;
-    this.#zookeeper = zookeeper;
+    this.zookeeper = zookeeper;
+    this.#parts = parts;
     const executable = unpacked.cluster.executable;
     this.conductor = this.#node("conductor", "conductor", [executable, "conductor"], network.address);
     this.nodes = network.machines.map((machine, i) =>
@@ -110,12 +133,12 @@ export class RealCluster implements AsyncDisposable {
   }
 
   /** Running, with as many supervisors as asked for. */
-  static async start(count: number): Promise<RealCluster> {
+  static async start(count: number, parts: NodeParts = {}): Promise<RealCluster> {
     const network = Network.create(count);
     const dir = mkdtempSync(join(tmpdir(), "rama-nodes-"));
     const unpacked = unpackedRelease();
     const zookeeper = await startRealZookeeper({ host: network.address });
-    const cluster = new RealCluster(dir, network, unpacked, zookeeper);
+    const cluster = new RealCluster(dir, network, unpacked, zookeeper, parts);
     try {
       await cluster.conductor.start();
       await Promise.all(cluster.nodes.map((node) => node.start()));
@@ -153,9 +176,10 @@ export class RealCluster implements AsyncDisposable {
       node.signal("SIGCONT");
       await node.kill();
     }
-    await this.#zookeeper.stop();
+    await this.zookeeper.stop();
     await this.#unpacked[Symbol.asyncDispose]();
     this.network[Symbol.dispose]();
+    for (const path of this.#mounts) Bun.spawnSync(["umount", path]);
     rmSync(this.#dir, { recursive: true, force: true });
   }
 
@@ -163,19 +187,41 @@ export class RealCluster implements AsyncDisposable {
     const home = join(this.#dir, name);
     mkdirSync(join(home, "logs"), { recursive: true });
     symlinkSync(join(this.#unpacked.home, "lib"), join(home, "lib"));
+    const { diskBytes, clock } = role === "supervisor" ? this.#parts : {};
+    if (diskBytes !== undefined) this.#mount(join(home, "local-rama-data"), diskBytes);
     const settings = {
       "zookeeper.servers": [this.network.address],
-      "zookeeper.port": this.#zookeeper.port,
+      "zookeeper.port": this.zookeeper.port,
       "conductor.host": this.network.address,
       "conductor.port": conductorPort,
       "cluster.ui.port": 0,
       "bind.address": address,
       "supervisor.host": address,
       "supervisor.port.range": 0,
+      ...this.#parts.settings,
     };
     writeFileSync(join(home, "rama.yaml"), yamlOf(settings));
-    return new Node(home, role, words);
+    return new Node(home, role, words, clock ? clockOf(home) : {});
   }
+
+  #mount(path: string, bytes: number): void {
+    mkdirSync(path);
+    const done = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", path]);
+    if (done.exitCode !== 0) throw new Error(done.stderr.toString());
+    this.#mounts.push(path);
+  }
+}
+
+/** What a process started with this takes for the time is in a file that it reads each time. */
+function clockOf(home: string): Record<string, string> {
+  const file = join(home, "clock");
+  writeFileSync(file, "+0\n");
+  return {
+    LD_PRELOAD: faketime,
+    FAKETIME_TIMESTAMP_FILE: file,
+    FAKETIME_NO_CACHE: "1",
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  };
 }
 
 function yamlOf(settings: Readonly<Record<string, unknown>>): string {
