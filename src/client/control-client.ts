@@ -11,6 +11,8 @@ import { GET_MODULE_NAMES, GET_PEERS, GET_ROUTES, GET_VERSION } from "../protoco
 
 const callTimeoutMs = 10_000;
 const connectTimeoutMs = 3_000;
+/** After so long the next one is asked, too: far above what an answer takes, far below what a failover should wait for one that will not come. */
+const silentMs = 500;
 /** Supervisors come and go: who there is is asked again this often, beside other calls. */
 const peersEveryMs = 30_000;
 
@@ -71,21 +73,53 @@ export class ControlClient {
     }
   }
 
-  async #ask(method: number, body: unknown): Promise<unknown> {
+  /**
+   * One after the other, the next as soon as one has failed, and beside it when one has been silent for a while: a process that is stopped, or a node that is cut off, takes
+   * calls and answers none. The first answer counts.
+   */
+  #ask(method: number, body: unknown): Promise<unknown> {
     const encoded = encodeControl(body);
-    let last: RamaError | undefined;
-    for (const server of [...this.#servers]) {
-      try {
-        const answer = await this.#client(server).call(method, encoded, callTimeoutMs);
-        if (this.#servers[0] !== server) this.#servers = [server, ...this.#servers.filter((other) => other !== server)];
-        return decodeControl(answer);
-      } catch (error) {
-        if (!(error instanceof RamaError) || !passesOver(error)) throw error;
-        last = error;
-      }
-    }
-    const tried = this.#servers.join(", ");
-    throw new RamaError("CONDUCTOR_UNREACHABLE", `nobody answers at ${tried}: ${last?.message}`, { tried }, last);
+    const left = [...this.#servers];
+    const tried = left.join(", ");
+    return new Promise((resolve, reject) => {
+      let open = 0;
+      let done = false;
+      let last: RamaError | undefined;
+      const end = (settle: () => void): void => {
+        done = true;
+        settle();
+      };
+      const next = (): void => {
+        if (done) return;
+        const server = left.shift();
+        if (server === undefined) {
+          if (open > 0) return;
+          const message = `nobody answers at ${tried}: ${last?.message}`;
+          end(() => reject(new RamaError("CONDUCTOR_UNREACHABLE", message, { tried }, last)));
+          return;
+        }
+        open++;
+        const impatience = this.#env.setTimer(silentMs, next);
+        this.#env.spawn(`a call to ${server}`, async () => {
+          try {
+            const answer = await this.#client(server).call(method, encoded, callTimeoutMs);
+            if (done) return;
+            if (this.#servers[0] !== server)
+              this.#servers = [server, ...this.#servers.filter((other) => other !== server)];
+            end(() => resolve(decodeControl(answer)));
+          } catch (error) {
+            open--;
+            if (error instanceof RamaError && passesOver(error)) {
+              last = error;
+              next();
+            } else if (!done) end(() => reject(error));
+          } finally {
+            impatience.cancel();
+          }
+        });
+      };
+      next();
+    });
   }
 
   #client(server: string): RpcClient {

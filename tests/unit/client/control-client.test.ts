@@ -63,3 +63,23 @@ test("another release and a malformed address are refused", async () => {
   expect(await codeOf(client("conductor:1").check("0.1.0"))).toBe("WRONG_VERSION");
   expect(await codeOf(client("conductor").check("0.1.0"))).toBe("BAD_CONFIG");
 });
+
+test("one that takes calls and does not answer them is not waited for: the next is asked beside it, and first from then on", async () => {
+  const network = new MemoryNetwork(env);
+  let asked = 0;
+  const stopped = new MemoryTransport(network, "stopped");
+  const silent = new Map<number, ControlHandler>([[GET_ROUTES, () => new Promise<never>(() => void asked++)]]);
+  const answers = new Map<number, ControlHandler>([
+    [GET_PEERS, () => ({ conductor: null, supervisors: [] })],
+    [GET_ROUTES, ({ moduleName }) => ({ moduleName, told: "the other" })],
+  ]);
+  await listenForCalls(env, stopped, { host: "stopped", port: 1 }, silent);
+  await listenForCalls(env, new MemoryTransport(network, "other"), { host: "other", port: 2 }, answers);
+  const transport = new MemoryTransport(network, "client");
+  const control = new ControlClient({ env, transport, servers: ["stopped:1", "other:2"], side: "external" });
+  expect(await control.fetchRoutes("A")).toMatchObject({ told: "the other" });
+  expect(await control.fetchRoutes("A")).toMatchObject({ told: "the other" });
+  expect(asked).toBe(1);
+  control.close();
+  stopped.shutDown();
+});
