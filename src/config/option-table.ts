@@ -297,6 +297,13 @@ export const options: readonly Option[] = [
     50000,
     "Entries that a follower may be behind and still catch up by entries.",
   ),
+  dynamic(
+    "module",
+    "replication.far.horizon.bytes.per.second",
+    int(1024),
+    100 * megabyte,
+    "Most that the leader of a task group sends of copies of its store to replicas that are too far behind.",
+  ),
   dynamic("module", "replication.far.horizon.min.transfer.rounds", int(1), 1, "Least rounds of a file transfer."),
   dynamic(
     "module",

@@ -166,6 +166,15 @@ export interface GroupState {
   readonly inSync: readonly number[];
 }
 
+/** A follower as its leader sees it. */
+export interface FollowerReport {
+  readonly member: number;
+  readonly lag: number | null;
+  readonly far: boolean;
+  /** How much it has of the copy of its leader's store that is being sent. */
+  readonly copy: { readonly bytes: number; readonly totalBytes: number } | null;
+}
+
 /** What the replica of one engine tells (replication/replica-status.ts). */
 export interface ReplicaReport {
   readonly group: number;
@@ -175,7 +184,7 @@ export interface ReplicaReport {
   readonly end: number;
   readonly applied: number;
   readonly stalled: boolean;
-  readonly followers: readonly { readonly member: number; readonly lag: number | null; readonly far: boolean }[];
+  readonly followers: readonly FollowerReport[];
 }
 
 export interface ClusterStatusAnswer {

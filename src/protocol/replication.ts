@@ -5,22 +5,12 @@
 //   REPLICA_ENTRIES leader: kind | epoch u32 | committed f64 | from f64 | count u32 | entry*
 //   entry := kind u8 | epoch u32 | length u32 | payload[length]
 //   REPLICA_DURABLE follower: kind | epoch u32 | durable f64
-//   REPLICA_COPY    leader: kind | epoch u32 | part u8 | …          0 begin: from f64 · 1 kv: count u32, (key block | value block)*
-//                     2 file: path text | position f64 | bytes · 3 entries: from f64 | count u32 | entry* · 4 end
-//   REPLICA_COPIED  follower: kind | epoch u32 | parts f64          of COPY that it has dealt with
+// Copies of stores go over the same connection: `store-copy.ts`.
 // `listens` 0: the follower knows a later epoch, which stands there. ENTRIES without entries tell what is committed. DURABLE counts offsets, not entries.
 import { FrameReader, FrameWriter, badFrame } from "./frame-fields.ts";
-import {
-  REPLICA_AGREED,
-  REPLICA_COPIED,
-  REPLICA_COPY,
-  REPLICA_DURABLE,
-  REPLICA_ENTRIES,
-  REPLICA_HELLO,
-  REPLICA_STATE,
-} from "./table.ts";
+import { REPLICA_AGREED, REPLICA_DURABLE, REPLICA_ENTRIES, REPLICA_HELLO, REPLICA_STATE } from "./table.ts";
 
-const REPLICATION_VERSION = 1;
+const REPLICATION_VERSION = 2;
 export const ENTRY_HEADER_BYTES = 9;
 
 export interface ReplicaHello {
@@ -106,56 +96,4 @@ export function encodeReplicaDurable(epoch: number, durable: number): Uint8Array
 export function decodeReplicaDurable(frame: Uint8Array): { readonly epoch: number; readonly durable: number } {
   const reader = new FrameReader(frame);
   return { epoch: reader.u32(), durable: reader.count() };
-}
-
-export type CopyPart =
-  | { readonly kind: "begin"; readonly from: number }
-  | { readonly kind: "kv"; readonly entries: readonly { readonly key: Uint8Array; readonly value: Uint8Array }[] }
-  | { readonly kind: "file"; readonly path: string; readonly position: number; readonly bytes: Uint8Array }
-  | { readonly kind: "entries"; readonly from: number; readonly count: number; readonly bytes: Uint8Array }
-  | { readonly kind: "end" };
-
-const partKinds = ["begin", "kv", "file", "entries", "end"] as const;
-
-export function encodeCopyPart(epoch: number, part: CopyPart): Uint8Array {
-  const writer = new FrameWriter(1024).begin(REPLICA_COPY).u32(epoch).u8(partKinds.indexOf(part.kind));
-  if (part.kind === "begin") writer.f64(part.from);
-  else if (part.kind === "kv") {
-    writer.u32(part.entries.length);
-    for (const { key, value } of part.entries) writer.block(key).block(value);
-  } else if (part.kind === "file") writer.text(part.path).f64(part.position).raw(part.bytes);
-  else if (part.kind === "entries") writer.f64(part.from).u32(part.count).raw(part.bytes);
-  return writer.take();
-}
-
-/** Bytes are views of the frame. */
-export function decodeCopyPart(frame: Uint8Array): { readonly epoch: number; readonly part: CopyPart } {
-  const reader = new FrameReader(frame);
-  const epoch = reader.u32();
-  const kind = partKinds[reader.u8()];
-  if (kind === "begin") return { epoch, part: { kind, from: reader.count() } };
-  if (kind === "kv") {
-    const entries: { key: Uint8Array; value: Uint8Array }[] = [];
-    for (let count = reader.u32(); count > 0; count--) entries.push({ key: reader.block(), value: reader.block() });
-    return { epoch, part: { kind, entries } };
-  }
-  if (kind === "file") {
-    const path = reader.text();
-    // Names that depots give their files, and no way out of their directory.
-    if (!/^depots(\/[\w.-]+)+$/.test(path) || path.includes("..")) throw badFrame(`a copy has no file ${path}`);
-    return { epoch, part: { kind, path, position: reader.count(), bytes: reader.rest() } };
-  }
-  if (kind === "entries")
-    return { epoch, part: { kind, from: reader.count(), count: reader.u32(), bytes: reader.rest() } };
-  if (kind === "end") return { epoch, part: { kind } };
-  throw badFrame("a part of a copy is of no known kind");
-}
-
-export function encodeCopied(epoch: number, parts: number): Uint8Array {
-  return new FrameWriter(16).begin(REPLICA_COPIED).u32(epoch).f64(parts).take();
-}
-
-export function decodeCopied(frame: Uint8Array): { readonly epoch: number; readonly parts: number } {
-  const reader = new FrameReader(frame);
-  return { epoch: reader.u32(), parts: reader.count() };
 }

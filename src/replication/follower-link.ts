@@ -5,16 +5,15 @@ import { messageOf, RamaError } from "../base/errors.ts";
 import type { Address, Connection, Transport } from "../net/transport.ts";
 import { FrameWriter } from "../protocol/frame-fields.ts";
 import {
-  type CopyPart,
-  decodeCopied,
-  encodeCopyPart,
   decodeReplicaDurable,
   decodeReplicaState,
   encodeReplicaAgreed,
   encodeReplicaHello,
   entriesHead,
 } from "../protocol/replication.ts";
+import { type CopyMessage, decodeCopied, encodeCopy } from "../protocol/store-copy.ts";
 import { REPLICA_COPIED, REPLICA_DURABLE, REPLICA_STATE } from "../protocol/table.ts";
+import type { CopyProgress, CopySender } from "./copy-sender.ts";
 import { commonEnd, EpochRuns } from "./epoch-runs.ts";
 import type { Member } from "./group-record.ts";
 import type { GroupLeader } from "./leader.ts";
@@ -35,8 +34,9 @@ export interface FollowerLinkOptions {
   readonly lifeOf: (member: Member) => string | undefined;
   /** Sealed entries from `offset` on. "later": there are none yet. "gone": the log has let go of them. */
   readonly entriesFrom: (offset: number) => EntryChunk | "later" | "gone";
-  /** Sends a copy of the leader's store, part by part. */
-  readonly copy: (send: (part: CopyPart) => Promise<void>) => Promise<void>;
+  /** A copy of the leader's store: what sends it, and the sending. */
+  readonly copySender: (send: (message: CopyMessage) => void) => CopySender;
+  readonly copy: (sender: CopySender) => Promise<void>;
   /** A position of the follower, or its connection, has changed. */
   readonly onChange: () => void;
   /** The follower listens to a later leader. */
@@ -46,11 +46,11 @@ export interface FollowerLinkOptions {
 const retryMs = 50;
 /** After a copy that broke off. */
 const farRetryMs = 1_000;
-/** Parts of a copy that are on their way: some megabytes. */
-const copyWindow = 8;
 const connectTimeoutMs = 2_000;
 /** A follower that owes an answer for so long is connected to anew: what lies between may have forgotten the connection. */
 const silentMs = 4_000;
+/** The same during a copy, where a part may have to wait for a disk. */
+const copySilentMs = 30_000;
 /** Entries that wait in the connection; more come when it has drained. */
 const unsentBytesMax = 16 * 1024 * 1024;
 
@@ -65,17 +65,19 @@ export class FollowerLink {
   /** The process that the connection was made to, and when it last said anything. */
   #life: string | undefined;
   #heardMs = 0;
-  /** A copy is under way: parts sent over this connection, and taken by the follower. */
-  #copying = false;
-  #sentParts = 0;
-  #takenParts = 0;
-  #onTaken: () => void = () => {};
+  /** A copy is under way. */
+  #copying: CopySender | undefined;
   /** It lacks entries that the log has let go of. */
   far = false;
 
   constructor(options: FollowerLinkOptions) {
     this.member = options.member;
     this.#options = options;
+  }
+
+  /** Of the copy that is under way. */
+  get copyProgress(): CopyProgress | undefined {
+    return this.#copying?.progress;
   }
 
   start(): void {
@@ -128,7 +130,7 @@ export class FollowerLink {
   #lost(closed: Connection): void {
     if (this.#closed || (this.#connection !== undefined && closed !== this.#connection)) return;
     this.#connection = undefined;
-    this.#onTaken();
+    this.#copying?.fail(new RamaError("CONNECTION_LOST", "the replica has gone during the copy"));
     const { leader, env } = this.#options;
     leader.left(this.member, env.monotonicMs());
     this.#again(this.far ? farRetryMs : retryMs);
@@ -141,8 +143,8 @@ export class FollowerLink {
     try {
       if (frame[0] === REPLICA_STATE) this.#answered(frame);
       else if (frame[0] === REPLICA_COPIED) {
-        this.#takenParts = decodeCopied(frame).parts;
-        this.#onTaken();
+        const { epoch, number, answer } = decodeCopied(frame);
+        if (epoch === this.#options.leader.epoch) this.#copying?.answered(number, answer);
       } else if (frame[0] === REPLICA_DURABLE) this.#durable(frame);
       else from.close("the replica said something else");
     } catch (error) {
@@ -178,32 +180,26 @@ export class FollowerLink {
 
   /** The follower closes the connection when it has all, and comes back with the new store. */
   async #copy(connection: Connection): Promise<void> {
-    const { leader, env, group, copy } = this.#options;
+    const { leader, env, group, copySender, copy } = this.#options;
     const startMs = env.monotonicMs();
-    let bytes = 0;
-    this.#copying = true;
-    this.#sentParts = this.#takenParts = 0;
-    const send = async (part: CopyPart): Promise<void> => {
-      const frame = encodeCopyPart(leader.epoch, part);
-      bytes += frame.length;
-      this.#sentParts++;
-      connection.send(frame);
-      while (this.#sentParts - this.#takenParts >= copyWindow && !connection.closed) {
-        await new Promise<void>((resolve) => {
-          this.#onTaken = resolve;
-        });
-      }
-      if (connection.closed) throw new RamaError("CONNECTION_LOST", "the replica has gone during the copy");
-    };
+    const sender = copySender((message) => void connection.send(encodeCopy(leader.epoch, message)));
+    this.#copying = sender;
     try {
-      await copy(send);
+      await copy(sender);
       const ms = Math.round(env.monotonicMs() - startMs);
-      env.log.info("a copy of the store has been sent", { member: this.member, group, bytes, ms });
+      const { bytes } = sender.progress;
+      env.log.info("a copy of the store has been sent", {
+        member: this.member,
+        group,
+        bytes,
+        sent: sender.sentBytes,
+        ms,
+      });
     } catch (error) {
       env.log.warn("a copy of the store broke off", { member: this.member, group, error: messageOf(error) });
       connection.close("the copy broke off");
     } finally {
-      this.#copying = false;
+      this.#copying = undefined;
       this.#heardMs = env.monotonicMs();
     }
   }
@@ -251,10 +247,14 @@ export class FollowerLink {
   check(): void {
     const { leader, env, lifeOf } = this.#options;
     const connection = this.#connection;
-    if (connection === undefined || this.#copying) return;
+    if (connection === undefined) return;
     const life = lifeOf(this.member);
     if (life !== undefined && life !== this.#life) {
       connection.close("the replica's process is another one");
+      return;
+    }
+    if (this.#copying !== undefined) {
+      if (this.#copying.silentMs(env.monotonicMs()) > copySilentMs) connection.close("the replica does not answer");
       return;
     }
     const owes = !leader.owesNothing(this.member);

@@ -2,15 +2,13 @@
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
 import {
-  type CopyPart,
-  decodeCopyPart,
-  encodeCopied,
   decodeEntries,
   decodeReplicaAgreed,
   encodeReplicaDurable,
   encodeReplicaState,
   type ReplicaState,
 } from "../protocol/replication.ts";
+import { type CopyAnswer, type CopyMessage, decodeCopy, encodeCopied } from "../protocol/store-copy.ts";
 import { REPLICA_AGREED, REPLICA_COPY, REPLICA_ENTRIES } from "../protocol/table.ts";
 
 export interface FollowerSessionOptions {
@@ -19,8 +17,8 @@ export interface FollowerSessionOptions {
   readonly onAgreed: (common: number) => void;
   /** `bytes` is valid during the call. */
   readonly onEntries: (from: number, count: number, committed: number, bytes: Uint8Array) => void;
-  /** A part of a copy of the leader's store; its bytes may be kept. */
-  readonly onCopy: (part: CopyPart) => void;
+  /** Of a copy of the leader's store; its bytes may be kept. */
+  readonly onCopy: (message: CopyMessage) => void;
   readonly onLost: () => void;
   /** Kind 3: the replica must stop. */
   readonly onBroken: (error: unknown) => void;
@@ -58,9 +56,9 @@ export class FollowerSession {
     connection.flush();
   }
 
-  copied(parts: number): void {
+  copied(number: number, answer: CopyAnswer): void {
     const { connection, epoch } = this.#options;
-    connection.send(encodeCopied(epoch, parts));
+    connection.send(encodeCopied(epoch, number, answer));
   }
 
   close(reason: string): void {
@@ -76,8 +74,8 @@ export class FollowerSession {
       const agreed = decodeReplicaAgreed(frame);
       if (agreed.epoch === epoch) onAgreed(agreed.common);
     } else if (frame[0] === REPLICA_COPY) {
-      const copy = decodeCopyPart(frame.slice());
-      if (copy.epoch === epoch) this.#options.onCopy(copy.part);
+      const copy = decodeCopy(frame.slice());
+      if (copy.epoch === epoch) this.#options.onCopy(copy.message);
     } else this.#options.connection.close(`kind ${frame[0]} is not one that a leader sends`);
   }
 }

@@ -7,7 +7,7 @@ import type { Kv } from "../storage/kv.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
 import type { EpochRuns } from "./epoch-runs.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
-import type { StoreImport } from "./store-copy.ts";
+import type { StoreImport } from "./store-import.ts";
 import type { EntryChunk, TailEntry } from "./replog-tail.ts";
 
 /** What the log's entries are for. All calls are made in the order of offsets. */
@@ -69,6 +69,8 @@ export interface ReplicaOptions {
   readonly control: ReplicaControl;
   readonly minInSync: () => number;
   readonly maxLagMs: () => number;
+  /** Bytes per second that copies of the store may take of the network; default: all that it gives. */
+  readonly copyRate?: () => number;
   /** For tests: so many entries the log keeps for followers, whatever they lack, and hardly any are in memory. */
   readonly keptEntries?: number;
   /** Another leads: this replica has stopped, and is to be opened anew. `replace`: once the store is closed; a copy of the leader's takes its place. */

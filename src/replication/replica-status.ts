@@ -1,5 +1,6 @@
 // What a replica tells of itself: shown by `taskGroupsStatus`, `moduleStatus` and REST.
 import { RamaError } from "../base/errors.ts";
+import type { CopyProgress } from "./copy-sender.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
 import type { GroupLeader } from "./leader.ts";
 
@@ -17,8 +18,18 @@ export interface ReplicaStatus {
   readonly applied: number;
   /** Leaders: too few replicas are in sync, nothing is committed. */
   readonly stalled: boolean;
-  /** Leaders: entries that each follower lacks; null while it is not connected. */
-  readonly followers: readonly { readonly member: Member; readonly lag: number | null; readonly far: boolean }[];
+  readonly followers: readonly FollowerStatus[];
+}
+
+/** As its leader sees it. */
+export interface FollowerStatus {
+  readonly member: Member;
+  /** Entries that it lacks; null while it is not connected, or further behind than the log goes back. */
+  readonly lag: number | null;
+  /** Further behind than the log goes back. */
+  readonly far: boolean;
+  /** How much it has of the copy that is being sent. */
+  readonly copy: CopyProgress | null;
 }
 
 export function statusOfReplica(of: {
@@ -28,8 +39,8 @@ export function statusOfReplica(of: {
   readonly leader: GroupLeader | undefined;
   readonly serves: boolean;
   readonly positions: { readonly end: number; readonly durable: number; readonly applied: number };
-  /** Further behind than the log goes back. */
-  readonly far: readonly Member[];
+  /** Members further behind than the log goes back, and how much they have of a copy. */
+  readonly far: ReadonlyMap<Member, CopyProgress | undefined>;
 }): ReplicaStatus {
   const { group, self, record, leader, serves, positions, far } = of;
   const { end, applied } = positions;
@@ -48,7 +59,8 @@ export function statusOfReplica(of: {
     followers: (leader?.followers ?? []).map(({ member, connected, durable }) => ({
       member,
       lag: connected && durable >= 0 ? end - durable : null,
-      far: far.includes(member),
+      far: far.has(member),
+      copy: far.get(member) ?? null,
     })),
   };
 }

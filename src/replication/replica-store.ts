@@ -11,7 +11,7 @@ import type { OpenedStore, RecoveredStore } from "../storage/store.ts";
 import type { LogEntry } from "../storage/store-contract.ts";
 import { EpochRuns } from "./epoch-runs.ts";
 import type { ReplicaStore } from "./replica-contract.ts";
-import { StoreImport } from "./store-copy.ts";
+import { StoreImport } from "./store-import.ts";
 import type { EntryChunk } from "./replog-tail.ts";
 
 /** Bytes of old entries that are read at once for a follower. */

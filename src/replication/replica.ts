@@ -8,7 +8,8 @@ import { assert } from "../base/assert.ts";
 import type { Timer } from "../base/env.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
-import { type CopyPart, ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
+import { ENTRY_HEADER_BYTES } from "../protocol/replication.ts";
+import type { CopyMessage } from "../protocol/store-copy.ts";
 import { KIND_CUT } from "../storage/segment.ts";
 import type { StoreLog } from "../storage/store-contract.ts";
 import { EPOCH_BEGINS } from "./entry.ts";
@@ -96,7 +97,7 @@ export class Replica implements StoreLog {
       leader: this.#stopped ? undefined : this.#leader,
       serves: this.leads,
       positions,
-      far: [...this.#links.values()].filter((link) => link.far).map((link) => link.member),
+      far: new Map([...this.#links.values()].flatMap((link) => (link.far ? [[link.member, link.copyProgress]] : []))),
     });
   }
 
@@ -252,7 +253,8 @@ export class Replica implements StoreLog {
       addressOf: (of) => this.#live.get(of)?.address,
       lifeOf: (of) => this.#live.get(of)?.life,
       entriesFrom: (offset) => this.#entriesFrom(offset),
-      copy: (send) => this.#copies.send(send),
+      copySender: (send) => this.#copies.sender(send),
+      copy: (sender) => this.#copies.send(sender),
       onChange: () => this.#advance(),
       onFenced: (epoch) => {
         env.log.info("a replica follows a later leader", { group, member, epoch });
@@ -344,10 +346,10 @@ export class Replica implements StoreLog {
       epoch: hello.epoch,
       onAgreed: (common) => this.#agreed(session, common),
       onEntries: (from, count, committed, bytes) => this.#entries(session, from, count, committed, bytes),
-      onCopy: (part) => {
+      onCopy: (message) => {
         this.#copies.inTurn(
-          () => this.#takeCopy(session, part),
-          (error) => session.close(messageOf(error)),
+          () => this.#takeCopy(session, message),
+          (error) => this.#copyFailed(session, error),
         );
       },
       onLost: () => {
@@ -416,15 +418,22 @@ export class Replica implements StoreLog {
     this.#unapplied.add(chunk);
   }
 
-  async #takeCopy(session: FollowerSession, part: CopyPart): Promise<void> {
+  async #takeCopy(session: FollowerSession, message: CopyMessage): Promise<void> {
     if (this.#stopped || session !== this.#upstream) return;
-    const { parts, replace } = await this.#copies.take(part, session.epoch);
-    session.copied(parts);
-    if (replace === undefined || this.#stopped) return;
+    const received = await this.#copies.take(message, session.epoch);
+    if (received?.kind === "answer") session.copied(received.number, received.answer);
+    if (received?.kind !== "whole" || this.#stopped) return;
     const { env, group, onDeposed } = this.#options;
     env.log.info("a copy of the leader's store takes the place of this replica's", { group });
     this.stop();
-    onDeposed(replace);
+    onDeposed(received.replace);
+  }
+
+  #copyFailed(session: FollowerSession, error: unknown): void {
+    const { env, group } = this.#options;
+    if (!this.#stopped)
+      env.log.warn("a copy of the leader's store breaks off here", { group, error: messageOf(error) });
+    session.close(messageOf(error));
   }
 
   #applyFollowing(): void {

@@ -1,8 +1,12 @@
-// A replica's part in copies of stores: as a leader it sends its own and keeps what belongs to it, as a follower it receives one.
-import type { CopyPart } from "../protocol/replication.ts";
+// Far catch-up: a replica that lacks more than its leader's log keeps gets a copy of the leader's store and goes on from there by entries. This is a replica's part in it:
+// as a leader it sends its own store and keeps what belongs to it, as a follower it receives one.
+import type { CopyMessage } from "../protocol/store-copy.ts";
+import { CopyPace } from "./copy-pace.ts";
+import { CopyReceiver, type Received } from "./copy-receiver.ts";
+import { CopySender } from "./copy-sender.ts";
 import type { ReplicaOptions } from "./replica-contract.ts";
 import type { EntryChunk } from "./replog-tail.ts";
-import { exportStore, type StoreImport } from "./store-copy.ts";
+import { exportStore } from "./store-export.ts";
 
 /** For which a copy's entries are kept after it has been sent: until the follower has come back and asks by entries. */
 const holdMs = 60_000;
@@ -11,8 +15,9 @@ export class StoreCopies {
   readonly #options: ReplicaOptions;
   readonly #entriesFrom: (offset: number) => EntryChunk | "later" | "gone";
   readonly #held: number[] = [];
-  #receiving: StoreImport | undefined;
-  #parts = 0;
+  /** All copies of this store share the bandwidth. */
+  readonly #pace = new CopyPace();
+  #receiving: CopyReceiver | undefined;
   #turn: Promise<void> = Promise.resolve();
 
   constructor(options: ReplicaOptions, entriesFrom: (offset: number) => EntryChunk | "later" | "gone") {
@@ -25,7 +30,12 @@ export class StoreCopies {
     return Math.min(Number.POSITIVE_INFINITY, ...this.#held);
   }
 
-  async send(send: (part: CopyPart) => Promise<void>): Promise<void> {
+  sender(send: (message: CopyMessage) => void): CopySender {
+    const { env, copyRate = () => Number.POSITIVE_INFINITY } = this.#options;
+    return new CopySender({ env, pace: this.#pace, rate: copyRate, send });
+  }
+
+  async send(sender: CopySender): Promise<void> {
     const { env, group, application, store } = this.#options;
     let held = Number.POSITIVE_INFINITY;
     try {
@@ -41,7 +51,9 @@ export class StoreCopies {
           held = offset;
           this.#held.push(offset);
         },
-        send,
+        begin: (from, totalBytes) => sender.begin(from, totalBytes),
+        send: (part) => sender.part(part),
+        end: () => sender.end(),
       });
     } finally {
       env.setTimer(holdMs, () => {
@@ -51,31 +63,32 @@ export class StoreCopies {
     }
   }
 
-  /** What is received is dealt with part by part. */
+  /** What is received is dealt with message by message. */
   inTurn(step: () => Promise<void>, failed: (error: unknown) => void): void {
     this.#turn = this.#turn.then(step).catch(failed);
   }
 
-  /** `parts`: taken of this copy. `replace`: it is whole. */
-  async take(
-    part: CopyPart,
-    epoch: number,
-  ): Promise<{ readonly parts: number; readonly replace: (() => void) | undefined }> {
-    if (part.kind === "begin") {
-      await this.#receiving?.abort();
-      this.#receiving = this.#options.store.receive(epoch);
-      this.#parts = 0;
+  /** undefined: of a copy that nobody has begun. */
+  async take(message: CopyMessage, epoch: number): Promise<(Received & { readonly replace: () => void }) | undefined> {
+    if (message.kind === "begin") {
+      await this.#receiving?.store.abort();
+      this.#receiving = new CopyReceiver(this.#options.store.receive(epoch));
     }
     const copy = this.#receiving;
-    if (copy === undefined) return { parts: this.#parts, replace: undefined };
-    const isWhole = await copy.take(part);
-    this.#parts++;
-    if (isWhole) this.#receiving = undefined;
-    return { parts: this.#parts, replace: isWhole ? () => copy.replace() : undefined };
+    if (copy === undefined) return undefined;
+    try {
+      const received = await copy.take(message);
+      if (received.kind === "whole") this.#receiving = undefined;
+      return { ...received, replace: () => copy.store.replace() };
+    } catch (error) {
+      this.#receiving = undefined;
+      await copy.store.abort();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
     await this.#turn;
-    await this.#receiving?.abort();
+    await this.#receiving?.store.abort();
   }
 }

@@ -30,7 +30,16 @@ export interface OptionLookup {
 export interface EngineReplication
   extends Pick<
     ReplicaOptions,
-    "transport" | "dataId" | "self" | "life" | "control" | "minInSync" | "maxLagMs" | "keptEntries" | "onDeposed"
+    | "transport"
+    | "dataId"
+    | "self"
+    | "life"
+    | "control"
+    | "minInSync"
+    | "maxLagMs"
+    | "copyRate"
+    | "keptEntries"
+    | "onDeposed"
   > {
   /** Another replica leads. The engine has stopped; it is to be disposed of by `depose`, then `replace` is to be called, if it is given, and the engine opened anew. */
   readonly onDeposed: ReplicaOptions["onDeposed"];

@@ -291,6 +291,7 @@ export class ReplicatedModule {
         },
         minInSync: () => minInSyncOf(view.get("replication.min.isr"), replicationFactor),
         maxLagMs: () => view.number("replication.max.time.lag.millis"),
+        copyRate: () => view.number("replication.far.horizon.bytes.per.second"),
       },
     });
   }

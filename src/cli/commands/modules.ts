@@ -257,11 +257,18 @@ function replicaRow({ groups, engines }: ModuleStatusAnswer, group: number, memb
   const role = own === undefined ? "down" : leader === own && own.stalled ? "stalled leader" : own.role;
   const isLeader = record.leader === member;
   return {
-    role: followed?.far === true ? "too far behind" : role,
+    role: followed?.far === true ? farRole(followed.copy) : role,
     epoch: record.epoch,
     inSync: record.inSync.includes(member),
     lag: isLeader ? 0 : (followed?.lag ?? null),
   };
+}
+
+/** A replica to which the leader's store is being copied. */
+function farRole(copy: { readonly bytes: number; readonly totalBytes: number } | null): string {
+  if (copy === null) return "too far behind";
+  const percent = copy.totalBytes === 0 ? 100 : Math.floor((100 * copy.bytes) / copy.totalBytes);
+  return `copying, ${percent} %`;
 }
 
 function printReplicas(

@@ -275,6 +275,7 @@ export class EngineThread {
         },
         minInSync: () => minInSyncOf(options.get("replication.min.isr"), factor),
         maxLagMs: () => options.number("replication.max.time.lag.millis"),
+        copyRate: () => options.number("replication.far.horizon.bytes.per.second"),
       },
       onFailed: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
     };
