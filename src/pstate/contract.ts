@@ -73,8 +73,8 @@ export interface PStateGroup {
   partition(objectId: number, taskId: number): PStatePartition;
   /** One per topology of the group: its writes roll back and seal together. */
   transaction(): PStateTransaction;
-  /** Of a partition of this group, now. */
-  snapshot(partition: PStatePartition): PStateSnapshot;
+  /** Of a partition of this group, now; with what the transaction has written to it. */
+  snapshot(partition: PStatePartition, transaction?: PStateTransaction): PStateSnapshot;
   /** The partitions whose values migrate, or did before. */
   migrations(): PartitionMigration[];
   /** Replays a sealed entry of another process or of the log: visible at once. */

@@ -4,7 +4,14 @@ import { RamaError } from "../base/errors.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import { decodeValue } from "../base/value-codec.ts";
 import type { Kv, KvOp } from "../storage/kv.ts";
-import type { OpenPStateGroup, PStateGroup, PStatePartition, PStateSnapshot, PStateSpec } from "./contract.ts";
+import type {
+  OpenPStateGroup,
+  PStateGroup,
+  PStatePartition,
+  PStateSnapshot,
+  PStateTransaction,
+  PStateSpec,
+} from "./contract.ts";
 import { visitEntry } from "./entry.ts";
 import { FlushQueue } from "./flush.ts";
 import { partitionRange } from "./layout.ts";
@@ -64,9 +71,11 @@ class Group implements PStateGroup {
     );
   }
 
-  snapshot(partition: PStatePartition): PStateSnapshot {
+  snapshot(partition: PStatePartition, transaction?: PStateTransaction): PStateSnapshot {
     const of = partition as Partition;
-    return snapshotOf(of, this.#flush.unflushed(of), this.#classes);
+    const overlay = this.#flush.unflushed(of);
+    for (const [key, value] of (transaction as Transaction | undefined)?.unsealed(of) ?? []) overlay.set(key, value);
+    return snapshotOf(of, overlay, this.#classes);
   }
 
   transaction(): Transaction {

@@ -3,6 +3,7 @@
 // A write changes `current` of a node and notes the old value; rolling back walks the notes backwards. Sealing encodes each changed node once, into
 // the entry's payload; the same bytes go to the Kv at the next flush. A node is pinned once per note, later once by the sealed writes.
 import { assert } from "../base/assert.ts";
+import { latin1Of } from "../base/bytes.ts";
 import { ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import type { PStateTransaction, SealedWrites } from "./contract.ts";
@@ -131,9 +132,27 @@ export class Transaction implements PStateTransaction {
     return new Sealed(this.#flush, writer.take(), { nodes, olds, values, starts, ends, drops, quiet: this.#quiet });
   }
 
-  #stamp(node: Node): void {
+  /** What is written to the partition and not sealed: newest values by key, as the Kv would hold them; undefined: deleted. */
+  unsealed(partition: Partition): Map<string, Uint8Array | undefined> {
+    const found = new Map<string, Uint8Array | undefined>();
+    const writer = new ByteWriter(4096, this.#writer.classes);
+    const add = (node: Node, value: unknown): void => {
+      const key = latin1Of(node.structure.storedKeyOf(node), 0);
+      writer.reset();
+      if (value !== undefined) {
+        if (node.structure.migrates) this.#stamp(node, writer);
+        writer.writeValue(value);
+      }
+      found.set(key, value === undefined ? undefined : writer.take());
+    };
+    for (const node of this.#nodes) if (node.structure.partition === partition) add(node, node.current);
+    if (found.size > 0 && partition.counter.current === undefined) add(partition.counter, partition.nextId);
+    return found;
+  }
+
+  #stamp(node: Node, writer = this.#writer): void {
     const type = node.structure.migratedType(node);
-    if (type !== undefined) writeStamp(this.#writer, node.structure.partition.migrations.stampOf(type.migration!));
+    if (type !== undefined) writeStamp(writer, node.structure.partition.migrations.stampOf(type.migration!));
   }
 
   #enter(partition: Partition): void {

@@ -22,6 +22,7 @@ import {
   type TaskGlobalObject,
   type Topologies,
   type ValueVar,
+  eq,
   expr,
 } from "rama";
 import * as helpers from "rama/helpers";
@@ -301,4 +302,54 @@ export class TypedModule extends RamaModule {
 test("the module that checks types also launches", async () => {
   await using ipc = await InProcessCluster.create();
   expect((await ipc.launchModule(TypedModule, { tasks: 2 })).name).toBe("TypedModule");
+});
+
+test("a yielding select in a microbatch goes page by page over what its topology had written when it began", async () => {
+  await using ipc = await InProcessCluster.create();
+  const log: string[] = [];
+  const seen: unknown[] = [];
+  const module = await ipc.launchModule(
+    moduleOf("MicroPages", (setup, topologies) => {
+      setup.declareDepot("*d", Depot.random()).global();
+      const mb = topologies.microbatch("mb");
+      mb.pstate("$$p", PState.mapSchema(String, PState.mapSchema(Number, Number).subindexed())).global();
+      mb.source("*d")
+        .out("*mb")
+        .explodeMicrobatch("*mb")
+        .out({ what: "*what", from: "*from", to: "*to", value: "*value" })
+        .ifTrue(
+          eq("*what", "read"),
+          Block.localSelect("$$p", Path.key("k").withPageSize(10, Path.all()), { allowYield: true })
+            .out("*entry")
+            .each((entry: unknown) => {
+              seen.push(entry);
+              log.push("row");
+            }, "*entry"),
+          Block.each(() => void log.push("write"))
+            .each(Ops.RANGE, "*from", "*to")
+            .out("*i")
+            .ifTrue(
+              eq("*value", null),
+              Block.localTransform("$$p", Path.key("k", "*i").termVoid()),
+              Block.localTransform("$$p", Path.key("k", "*i").termVal("*value")),
+            ),
+        );
+    }),
+    { tasks: 1 },
+  );
+  const d = module.depot("*d");
+  await d.append({ what: "write", from: 0, to: 1000, value: 1 });
+  await module.waitForProcessed("mb", 1);
+  await module.pause("mb");
+  await d.append({ what: "write", from: 500, to: 600, value: null });
+  await d.append({ what: "write", from: 1000, to: 1200, value: 1 });
+  await d.append({ what: "read" });
+  await d.append({ what: "write", from: 0, to: 100, value: 2 });
+  await d.append({ what: "write", from: 900, to: 1300, value: null });
+  await module.resume("mb");
+  await module.waitForProcessed("mb", 6);
+  const kept = Array.from({ length: 1200 }, (_, i) => [i, 1]).filter(([i]) => i! < 500 || i! >= 600);
+  expect(seen).toEqual(kept);
+  expect(log.lastIndexOf("write")).toBeLessThan(log.lastIndexOf("row"));
+  expect(await module.pstate("$$p").selectOne(Path.key("k").view(Ops.SIZE))).toBe(800);
 });

@@ -2,11 +2,12 @@
 import type { RamaError } from "../../base/errors.ts";
 import { encodeValue } from "../../base/value-codec.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
-import { type PathRoot, ReadSession } from "../../paths/indexed.ts";
+import type { PStateTransaction } from "../../pstate/contract.ts";
 import { appendAway } from "../../task/append-away.ts";
 import { Event, type EventDetail, type EventTree } from "../../task/event.ts";
 import type { Task } from "../../task/task.ts";
 import type { RuntimeHost } from "../../task/topology-runtime.ts";
+import { yieldingSelect } from "../yielding-select.ts";
 import { userError } from "../../task/user-errors.ts";
 
 type DetailOf<K extends keyof any> = Extract<EventDetail, Record<K, unknown>>;
@@ -16,7 +17,8 @@ export interface LaterHost {
   readonly topology: CompiledTopology;
   /** Puts the event into the queue of its task. */
   push(event: Event): void;
-  rootOf(pstate: number, session: ReadSession): PathRoot;
+  /** What the topology has written in this microbatch, where it owns the PState. */
+  ownWrites(pstate: number): PStateTransaction | undefined;
   /** Runs it in a turn of the engine. */
   job(fn: () => void): void;
 }
@@ -45,7 +47,7 @@ export function runLater(on: LaterHost, event: Event, tree: EventTree, task: Tas
       return;
     }
     case "select":
-      on.host.env.spawn("yielding select", () => select(on, event, { tree, resume, fail }));
+      on.host.env.spawn("yielding select", () => select(on, event, { tree, resume, fail }, task));
       return;
     case "invoke": {
       const { query, args } = event.detail as DetailOf<"query">;
@@ -65,22 +67,22 @@ interface Outcome {
   readonly fail: (error: unknown) => void;
 }
 
-async function select(on: LaterHost, event: Event, { tree, resume, fail }: Outcome): Promise<void> {
-  const { pstate, select } = event.detail as DetailOf<"select">;
-  const session = new ReadSession();
-  try {
-    let rows = select(on.rootOf(pstate, session), session);
-    while (session.missed) {
-      await session.load();
-      rows = select(on.rootOf(pstate, session), session);
-    }
+async function select(on: LaterHost, event: Event, { tree, resume, fail }: Outcome, task: Task): Promise<void> {
+  const detail = event.detail as DetailOf<"select">;
+  const yielded = (): Promise<void> => new Promise((resolve) => on.job(resolve));
+  // The first page is read at once, what was not in memory outside a turn.
+  const rows = (found: readonly unknown[]): boolean => {
     on.job(() => {
-      for (const row of rows) {
+      for (const row of found) {
         tree.born();
         resume(row);
       }
-      tree.ended();
     });
+    return !tree.dead;
+  };
+  try {
+    await yieldingSelect(on.host, task, detail, { rows, yielded }, on.ownWrites(detail.pstate));
+    on.job(() => tree.ended());
   } catch (error) {
     on.job(() => fail(error));
   }

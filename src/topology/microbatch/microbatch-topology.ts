@@ -372,11 +372,10 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
             host: this.host,
             topology: this.topology,
             push: (next) => this.#runnerOf(task).push(next),
-            rootOf: (pstate, session) => {
-              const owned = this.host.module.definition.pstates[pstate]!.topology === this.topology.index;
-              const partition = task.pstates[pstate]!;
-              return owned ? partition.owner(this.#runnerOf(task).transaction, session) : partition.external(session);
-            },
+            ownWrites: (pstate) =>
+              this.host.module.definition.pstates[pstate]!.topology === this.topology.index
+                ? this.#runnerOf(task).transaction
+                : undefined,
             job: (fn) => this.job(fn),
           },
           event,
