@@ -10,6 +10,7 @@ interface Phase {
   readonly acked: number;
   readonly gapMs: number;
   readonly slowestMs: number;
+  readonly heldMs: number;
 }
 
 interface Outcome {
@@ -86,8 +87,10 @@ function row(of: Outcome): string {
   const { calm, fault, recovery } = of;
   if (calm === undefined || fault === undefined || recovery === undefined)
     return `| ${of.name} | **failed: ${(of.failed ?? "").split("\n")[0]}** | | | | | | |`;
+  const held =
+    Math.max(calm.heldMs, fault.heldMs, recovery.heldMs) < 1_000 ? "" : " (the machine stood still for seconds)";
   const ms = (value: number) => `${(value / 1000).toFixed(2)} s`;
   const acked = `${calm.acked} / ${fault.acked} / ${recovery.acked}`;
   const lost = (of.wrong ?? 0) > 0 ? `${of.lost}, ${of.wrong} wrong states` : `${of.lost}`;
-  return `| ${of.name} | ${acked} | ${ms(fault.gapMs)} | ${ms(fault.slowestMs)} | ${of.unknown} | ${of.refused} | ${lost} | ${of.doubled} |`;
+  return `| ${of.name}${held} | ${acked} | ${ms(fault.gapMs)} | ${ms(fault.slowestMs)} | ${of.unknown} | ${of.refused} | ${lost} | ${of.doubled} |`;
 }

@@ -15,7 +15,11 @@ export interface Phase {
   readonly gapMs: number;
   /** Longest append that was acknowledged. */
   readonly slowestMs: number;
+  /** Longest time in which this process itself did not run: what it measured meanwhile is not the cluster's doing. */
+  readonly heldMs: number;
 }
+
+const pulseMs = 20;
 
 export class Lanes {
   acked = 0;
@@ -25,13 +29,22 @@ export class Lanes {
   #fail: (error: unknown) => void = () => {};
   #stop = false;
   #lastAckMs = performance.now();
-  #phase = { acked: 0, gapMs: 0, slowestMs: 0 };
+  #phase = { acked: 0, gapMs: 0, slowestMs: 0, heldMs: 0 };
   readonly #lanes: Promise<void>[] = [];
 
   constructor() {
     this.failed = new Promise((_resolve, reject) => {
       this.#fail = reject;
     });
+    void this.#pulse();
+  }
+
+  async #pulse(): Promise<void> {
+    while (!this.#stop) {
+      const startMs = performance.now();
+      await Bun.sleep(pulseMs);
+      this.#phase.heldMs = Math.max(this.#phase.heldMs, performance.now() - startMs - pulseMs);
+    }
   }
 
   /** Calls `step` again and again until the end; `step` appends once and remembers the outcome. */
@@ -69,7 +82,7 @@ export class Lanes {
   nextPhase(): Phase {
     const nowMs = performance.now();
     const phase = { ...this.#phase, gapMs: Math.max(this.#phase.gapMs, nowMs - this.#lastAckMs) };
-    this.#phase = { acked: 0, gapMs: 0, slowestMs: 0 };
+    this.#phase = { acked: 0, gapMs: 0, slowestMs: 0, heldMs: 0 };
     return phase;
   }
 

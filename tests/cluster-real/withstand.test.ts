@@ -88,11 +88,19 @@ function tell(name: string, facts: Readonly<Record<string, unknown>>): void {
   if (file !== undefined) appendFileSync(file, `${JSON.stringify({ name, ...facts })}\n`);
 }
 
+/** A machine that others have stopped for seconds says nothing about ours: once more, then, three times at most. */
+const heldMsMax = 1_000;
+
 async function runCase(of: Case): Promise<void> {
+  for (let left = 3; left > 0; left--) if ((await tryCase(of, left === 1)) < heldMsMax) return;
+}
+
+/** Resolves to how long the load's own process has stood still. */
+async function tryCase(of: Case, last: boolean): Promise<number> {
   const lacking = of.lacks?.();
   if (lacking !== undefined) {
     tell(of.name, { skipped: lacking });
-    return;
+    return 0;
   }
   const on = await clusterFor(of);
   await whole(on);
@@ -106,7 +114,7 @@ async function runCase(of: Case): Promise<void> {
   const impossible = await of.begin(at);
   if (typeof impossible === "string") {
     tell(of.name, { skipped: impossible });
-    return;
+    return 0;
   }
   const startMs = performance.now();
   if (of.standsStill !== true) await load.progress(50);
@@ -117,9 +125,12 @@ async function runCase(of: Case): Promise<void> {
   await Bun.sleep(phaseMs);
   const recovery = await load.phase();
   const { wrong, ...result } = await load.end();
-  tell(of.name, { calm, fault, recovery, ...result, wrong: wrong.length });
+  const held = Math.max(calm.heldMs, fault.heldMs, recovery.heldMs);
+  if (held < heldMsMax || last) tell(of.name, { calm, fault, recovery, ...result, wrong: wrong.length });
+  else console.log(`${of.name}: once more, the machine stood still for ${Math.round(held)} ms`);
   expect({ lost: result.lost, doubled: result.doubled, wrong }).toEqual({ lost: 0, doubled: 0, wrong: [] });
   await whole(on);
+  return held;
 }
 
 for (const of of cases) {
