@@ -139,7 +139,11 @@ export function localCluster(options: LocalClusterOptions): LocalCluster {
     async end() {
       for (const daemon of [...daemonsInOrder].reverse()) await cluster.kill(daemon);
       for (const pid of cluster.workerPids()) {
-        process.kill(pid, "SIGKILL");
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // It has ended meanwhile.
+        }
         while (isAlive(pid)) await Bun.sleep(5);
       }
     },

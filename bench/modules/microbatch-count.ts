@@ -4,7 +4,7 @@ import { Agg, Block, CompoundAgg, Depot, PState, RamaModule, type Setup, type To
 export class MicrobatchCountModule extends RamaModule {
   define(setup: Setup, topologies: Topologies) {
     setup.declareDepot("*events", Depot.hashBy("userId"));
-    setup.setLaunchDepotDynamicOption("*events", "depot.microbatch.max.records", 10_000);
+    setup.setLaunchDepotDynamicOption("*events", "depot.microbatch.max.records", 50_000);
     const counts = topologies.microbatch("counts");
     counts.pstate("$$counts", PState.mapSchema(String, Number));
     counts

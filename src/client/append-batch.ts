@@ -35,10 +35,11 @@ export class AppendBatch {
   /** Request on the present connection; 0 when it is not in flight. */
   request = 0;
 
-  constructor(level: AckLevelName, deadline: number, classes: ClassRegistry) {
+  /** `capacity`: bytes that it is likely to hold. */
+  constructor(level: AckLevelName, deadline: number, classes: ClassRegistry, capacity = 256) {
     this.level = level;
     this.deadline = deadline;
-    this.#writer = new ByteWriter(256, classes);
+    this.#writer = new ByteWriter(capacity, classes);
   }
 
   get count(): number {

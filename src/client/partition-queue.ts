@@ -18,6 +18,7 @@ const inFlightMax = 16;
 const windowBatches = 30;
 /** A batch of so many bytes leaves before the running code is done, as long as the pipe has room: the engine works on it while the next is made. */
 const earlySendBytes = 32 * 1024;
+const capacityMax = 64 * 1024;
 /** Sending pauses above this many unsent bytes on the connection. */
 const unsentPauseBytes = 8 * 1024 * 1024;
 const unsentPauseMs = 5;
@@ -39,6 +40,8 @@ export class PartitionQueue {
   /** Oldest first; the last one takes new records until it is sent. */
   readonly #waiting: AppendBatch[] = [];
   readonly #inFlight: AppendBatch[] = [];
+  /** Bytes of the batches of late: a buffer that grows from nothing costs more than what is written into it. */
+  #capacity = 256;
   #nextSequence = 0;
   #nextOrder = 0;
   #pumping = false;
@@ -88,7 +91,7 @@ export class PartitionQueue {
     const last = this.#waiting.at(-1);
     if (last !== undefined && last.level === level && last.sequence < 0 && !last.full) return last;
     const { context, timeoutMs } = this.#options;
-    const batch = new AppendBatch(level, context.env.monotonicMs() + timeoutMs, context.classes);
+    const batch = new AppendBatch(level, context.env.monotonicMs() + timeoutMs, context.classes, this.#capacity);
     this.#waiting.push(batch);
     return batch;
   }
@@ -156,6 +159,7 @@ export class PartitionQueue {
       batch.sequence = this.#nextSequence;
       this.#nextSequence += count;
       batch.order = this.#nextOrder++;
+      this.#capacity = Math.min(capacityMax, Math.max(256, batch.bytes + (batch.bytes >> 3), this.#capacity >> 1));
     }
     const request = connection.request(new InFlight(this, batch));
     batch.request = request;

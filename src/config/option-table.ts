@@ -410,6 +410,13 @@ export const options: readonly Option[] = [
     "Accepted for compatibility; new data is noticed at once.",
   ),
   dynamic("topology", "topology.microbatch.force.delay.millis", int(0), 0, "Pause between microbatches."),
+  dynamic(
+    "topology",
+    "topology.microbatch.gather.max.millis",
+    int(0),
+    50,
+    "Longest wait for more records after a microbatch of 2,000 or more, while they keep coming; 0: none.",
+  ),
   dynamic("topology", "topology.microbatch.ack.branching.factor", int(1), 512, "Accepted for compatibility; not used."),
   dynamic(
     "topology",

@@ -220,6 +220,13 @@ export class DepotPartition {
     if (from < this.#oldBelow) this.#map(views, inMemory);
   }
 
+  /** The records from `offset` on that lie behind each other in memory as they were appended; undefined: `read` has to bring them. The run may begin before `offset`. */
+  runAt(offset: number): RecordRun | undefined {
+    if (offset < this.#oldBelow || offset >= this.#end) return undefined;
+    const run = this.#chunks[this.#chunkAt(offset)];
+    return run !== undefined && run.offset <= offset ? run : undefined;
+  }
+
   // ---- what happens beside appends
 
   /** What has happened, from the log or just made durable. */

@@ -35,6 +35,9 @@ export class Page {
   weight: number;
   readonly #bytes: Uint8Array;
   readonly #ends: Uint32Array;
+  /** `#position` of what `to` was when it was asked for. */
+  #end = 0;
+  #endsAt: string | undefined = undefined;
   #visits = 0;
   #keys: unknown[] | undefined = undefined;
   #values: unknown[] | undefined = undefined;
@@ -96,6 +99,15 @@ export class Page {
 
   /** Index of the first element at or above `order`. */
   position(order: string): number {
+    if (order !== this.to) return this.#position(order);
+    if (this.#endsAt !== order) {
+      this.#endsAt = order;
+      this.#end = this.#position(order);
+    }
+    return this.#end;
+  }
+
+  #position(order: string): number {
     let low = 0;
     let high = this.count;
     while (low < high) {

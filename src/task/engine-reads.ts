@@ -14,7 +14,8 @@ export class EngineReads {
   readonly #queue: RunQueue;
   readonly #proxies: ProxyHub;
   readonly #fetches: DepotFetches;
-  readonly #session = new ReadSession();
+  /** Of selects that miss nothing; one that does takes it along, with what it loads. */
+  #session = new ReadSession();
   readonly #externals = new Map<number, PathRoot>();
 
   constructor(core: EngineCore, queue: RunQueue, note: (partition: DepotPartition, control: DepotControl) => void) {
@@ -97,8 +98,10 @@ export class EngineReads {
     }
     if (!this.#session.missed) select.reply(null, rows);
     else {
-      const loading = this.#session.load();
-      this.#core.options.env.spawn("select", () => this.#selectLater(select, definition!.name, loading));
+      const session = this.#session;
+      this.#session = new ReadSession();
+      this.#externals.clear();
+      this.#core.options.env.spawn("select", () => this.#selectLater(select, definition!.name, session));
     }
   }
 
@@ -112,11 +115,10 @@ export class EngineReads {
     return root;
   }
 
-  async #selectLater(select: EngineSelect, name: string, loading: Promise<void>): Promise<void> {
-    const session = new ReadSession();
+  async #selectLater(select: EngineSelect, name: string, session: ReadSession): Promise<void> {
     const root = this.#core.tasks[select.task]!.pstates[select.pstate]!.external(session);
     try {
-      await loading;
+      await session.load();
       for (;;) {
         let rows: unknown[] = [];
         try {

@@ -12,6 +12,8 @@ export interface Attempts {
   readonly runners: ReadonlyMap<number, MicrobatchRunner>;
   readonly slices: readonly SourceSlice[];
   readonly closed: boolean;
+  /** Of one microbatch. */
+  recordsMaxOf(slice: SourceSlice): number;
   /** The attempt that runs here. */
   run: BatchRun | undefined;
   /** Nothing of the attempt counts any more. */

@@ -1,5 +1,7 @@
 // The records of one slice, or kept rows, on their way into a stage: one event of a phase's tree, a row at a time.
+import { u32At } from "../../base/bytes.ts";
 import type { CompiledSource } from "../../dataflow/compiled.ts";
+import type { RecordRun } from "../../depot/segment-blocks.ts";
 import type { EventRecord } from "../../task/event.ts";
 import type { Task } from "../../task/task.ts";
 import type { RunTree } from "../batch/phase-tree.ts";
@@ -18,11 +20,21 @@ interface View {
 /** Records of a remote partition are on their way. */
 export const notHereYet = Symbol("records that are not here yet");
 
+/** The next records are those of `#run`. */
+const inRun = Symbol("records of a run");
+
 /** Records of one slice on their way, or kept rows. One event of its tree. */
 export class ExplodeRun {
   #views: readonly View[] = [];
   #at = 0;
+  /** Of the last record. */
+  #last = 0;
+  /** Where the next records are read. */
   #offset: number;
+  /** Records that lie in memory behind each other, up to `#runEnd`; the next one's length stands at `#runAt`. */
+  #run: RecordRun | undefined = undefined;
+  #runAt = 0;
+  #runEnd = 0;
   #place: EventRecord | undefined = undefined;
 
   constructor(
@@ -37,32 +49,46 @@ export class ExplodeRun {
     this.#offset = slice?.next ?? 0;
   }
 
-  /** Vars of the next row's stage; undefined at the end. */
+  /** Vars of the next row's stage; undefined at the end, then again. */
   next(): unknown[] | undefined | typeof notHereYet {
     if (this.slice === undefined) {
       const row = this.rows[this.#at++];
       return row === undefined ? undefined : [...this.vars, ...row];
     }
-    const view = this.#nextView();
-    if (view === notHereYet) return notHereYet;
-    if (view === undefined) return undefined;
-    const decoded = this.decode!(view.bytes, view.start, view.end);
-    return this.vars.length === 0 ? decoded : [...this.vars, ...decoded];
-  }
-
-  #nextView(): View | undefined | typeof notHereYet {
-    const slice = this.slice!;
-    const skipped = slice.skip?.offset;
     for (;;) {
-      const view = this.#readView();
-      if (view === undefined || view === notHereYet) return view;
-      if (view.offset === skipped) slice.onPassedOver(view.bytes.slice(view.start, view.end));
-      // A view of no bytes is a tombstone.
-      else if (view.start < view.end) return view;
+      const run = this.#run;
+      if (run === undefined) {
+        const view = this.#readView();
+        if (view === undefined || view === notHereYet) return view;
+        if (view === inRun) continue;
+        this.#last = view.offset;
+        if (this.#runs(view.bytes, view.start, view.end)) return this.#varsOf(view.bytes, view.start, view.end);
+        continue;
+      }
+      const { bytes } = run;
+      const start = this.#runAt + 4;
+      const end = start + u32At(bytes, this.#runAt);
+      this.#last = this.#offset++;
+      this.#runAt = end;
+      if (this.#offset === this.#runEnd) this.#run = undefined;
+      if (this.#runs(bytes, start, end)) return this.#varsOf(bytes, start, end);
     }
   }
 
-  #readView(): View | undefined | typeof notHereYet {
+  /** A record of no bytes is a tombstone; one is left out. */
+  #runs(bytes: Uint8Array, start: number, end: number): boolean {
+    const slice = this.slice!;
+    if (slice.skip === undefined || slice.skip.offset !== this.#last) return start < end;
+    slice.onPassedOver(bytes.slice(start, end));
+    return false;
+  }
+
+  #varsOf(bytes: Uint8Array, start: number, end: number): unknown[] {
+    const decoded = this.decode!(bytes, start, end);
+    return this.vars.length === 0 ? decoded : [...this.vars, ...decoded];
+  }
+
+  #readView(): View | undefined | typeof notHereYet | typeof inRun {
     const { isTick, end, partition, remote, letter } = this.slice!;
     if (letter !== undefined) {
       if (this.#at > 0) return undefined;
@@ -74,6 +100,7 @@ export class ExplodeRun {
       // Trimmed since the slice was chosen.
       if (!isTick && this.#offset < partition.startOffset) this.#offset = partition.startOffset;
       if (this.#offset >= end) return undefined;
+      if (this.#enterRun(end)) return inRun;
       let to = end;
       if (remote !== undefined) {
         to = Math.min(end, remote.log.readableTo(this.#offset));
@@ -93,8 +120,22 @@ export class ExplodeRun {
     return this.#views[this.#at++];
   }
 
+  /** Records of the own module that are in memory need no view each. */
+  #enterRun(end: number): boolean {
+    const { isTick, depot, remote, task } = this.slice!;
+    if (isTick || remote !== undefined) return false;
+    const run = task.depots[depot.index]!.runAt(this.#offset);
+    if (run === undefined) return false;
+    let at = run.start;
+    for (let offset = run.offset; offset < this.#offset; offset++) at += 4 + u32At(run.bytes, at);
+    this.#run = run;
+    this.#runAt = at;
+    this.#runEnd = Math.min(end, run.offset + run.count);
+    return true;
+  }
+
   get offset(): number {
-    return this.#views[this.#at - 1]?.offset ?? 0;
+    return this.#last;
   }
 
   /** Of the last record; made once, and only where events of it go on. */

@@ -12,6 +12,7 @@ import type { Attempts } from "./attempts.ts";
 import { control } from "./control.ts";
 import { Coordinator, type CoordinatorPhase, type GroupPosition, ownGroups } from "./coordinator.ts";
 import { FailingRecord } from "./failing-record.ts";
+import { Gathering } from "./gathering.ts";
 import type { PrimedSpan, PrimePlan } from "./prime-plan.ts";
 
 type PrimedVars = [
@@ -49,6 +50,8 @@ export class MicrobatchLoop {
   #idleMs = 60_000;
   #forceDelayMs = 0;
   readonly #trouble: FailingRecord;
+  readonly #gathering = new Gathering();
+  #beganMs = 0;
   /** Of the attempt that runs. */
   #plan: PrimePlan | null = null;
   readonly #spans: PrimedSpan[] = [];
@@ -99,6 +102,7 @@ export class MicrobatchLoop {
       this.#phaseTimeoutMs = options.number("topology.microbatch.phase.timeout.seconds", topology.name) * 1000;
       this.#idleMs = options.number("topology.microbatch.empty.sleep.time.millis", topology.name);
       this.#forceDelayMs = options.number("topology.microbatch.force.delay.millis", topology.name);
+      this.#gathering.maxMs = options.number("topology.microbatch.gather.max.millis", topology.name);
     });
   }
 
@@ -165,8 +169,25 @@ export class MicrobatchLoop {
       this.#dataElsewhere.size > 0 ||
       this.#at.slices.some((slice) => slice.waits(nowMs, manualTicks));
     const next = coordinator.mayBegin(nowMs, { work, forceDelayMs: this.#forceDelayMs, idleMs: this.#idleMs });
-    if (next === true) this.#begin(nowMs);
-    else if (next !== undefined) this.#wakeAt(Math.min(next, this.#nextTickMs()));
+    if (next !== true) {
+      if (next !== undefined) this.#wakeAt(Math.min(next, this.#nextTickMs()));
+      return;
+    }
+    const gathersUntil = this.#gathersUntil(nowMs);
+    if (gathersUntil === undefined) this.#begin(nowMs);
+    else this.#wakeAt(gathersUntil);
+  }
+
+  #gathersUntil(nowMs: number): number | undefined {
+    let waiting = 0;
+    let full = this.#trouble.wantsAttempt;
+    for (const slice of this.#at.slices) {
+      if (slice.isTick) continue;
+      const size = slice.readableTo(slice.next) - slice.next;
+      waiting += size;
+      full ||= size >= this.#at.recordsMaxOf(slice);
+    }
+    return this.#gathering.waitsUntil(nowMs, waiting, full);
   }
 
   #nextTickMs(): number {
@@ -200,6 +221,7 @@ export class MicrobatchLoop {
   #begin(nowMs: number): void {
     const coordinator = this.#coordinator;
     coordinator.begin(nowMs);
+    this.#beganMs = nowMs;
     if (this.#hookFails("prime")) return;
     const run = new BatchRun(this.#nextRun++, nowMs);
     this.#at.run = run;
@@ -287,6 +309,9 @@ export class MicrobatchLoop {
 
   #decided(id: number): void {
     this.#trouble.committed();
+    const records = this.#spans.reduce((sum, [, , from, to]) => sum + to - from, 0);
+    const nowMs = this.#nowMs();
+    this.#gathering.ended(records, nowMs - this.#beganMs, nowMs);
     this.#countProcessed();
     for (const group of this.#others) this.#at.tell(group, control.apply, [id]);
     this.pumpSoon();

@@ -3,6 +3,7 @@
 import { RamaError } from "../../base/errors.ts";
 import type { CompiledTopology } from "../../dataflow/compiled.ts";
 import type { PStateTransaction, SealedWrites } from "../../pstate/contract.ts";
+import { enterTask, leaveTask } from "../../base/task-clock.ts";
 import { ByteWriter } from "../../base/value-bytes.ts";
 import { StageRunner, type StageOutcome } from "../../task/event-runner.ts";
 import { Event, type EventRecord } from "../../task/event.ts";
@@ -17,7 +18,7 @@ import type { RunTree } from "../batch/phase-tree.ts";
 import { RunBatches } from "../batch/run-batches.ts";
 import { letterOf } from "../dead-letters.ts";
 import type { MicrobatchTopology } from "./microbatch-topology.ts";
-import { type ExplodeRun, notHereYet } from "./explode-run.ts";
+import { ExplodeRun, notHereYet } from "./explode-run.ts";
 import type { PlannedFailure, PrimedSpan, PrimePlan } from "./prime-plan.ts";
 import { encodeGroup, encodeSlice, type GroupState, type SkippedRecord } from "./progress.ts";
 import type { SliceLetters } from "./slice-letters.ts";
@@ -72,6 +73,7 @@ export class MicrobatchRunner extends StageRunner {
     this.x.startedMs = this.host.env.monotonicMs();
     if (this.isSuspended && !this.#step(this.goOn())) return this.load();
     for (let left = eventsMax; left > 0; left--) {
+      if (this.#item instanceof ExplodeRun) left -= this.#straight(this.#item, left - 1);
       const outcome = this.#next();
       if (outcome === undefined) {
         this.#queued = false;
@@ -81,6 +83,39 @@ export class MicrobatchRunner extends StageRunner {
     }
     this.host.loop.push(flexLatencyJobs, this);
     return undefined;
+  }
+
+  /** Rows of one item one after another, as far as nothing but the stage has to be done for each. How many. */
+  #straight(item: ExplodeRun, most: number): number {
+    const { x } = this;
+    const stage = this.topology.stages[item.stage]!;
+    const tree = item.tree;
+    if (stage.suspends || x.events?.on === true || tree.dead || !this.owner.runs(tree.run)) return 0;
+    x.enter(item.task);
+    this.#batches.current = tree.run;
+    const { note } = this.host.context;
+    const depot = item.slice?.depot.index;
+    let done = 0;
+    enterTask(x);
+    try {
+      for (; done < most; done++) {
+        x.begin();
+        note.topology(this.topology.index, x.taskId);
+        const vars = item.next();
+        if (vars === undefined || vars === notHereYet) break;
+        if (depot !== undefined) note.record(depot, item.offset);
+        stage.run(x, vars);
+        if (x.out.length > 0) {
+          this.#step("done");
+          if (this.#item === undefined) break;
+        }
+      }
+    } catch (error) {
+      this.#step(this.fail(error));
+    } finally {
+      leaveTask();
+    }
+    return done;
   }
 
   #next(): StageOutcome | undefined {
