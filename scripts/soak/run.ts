@@ -160,13 +160,21 @@ class Soak {
 
   async #progress(after: string): Promise<void> {
     const wanted = this.#loads.map(({ acknowledgedCount }) => acknowledgedCount + progressAppends);
-    const deadline = performance.now() + progressMs;
+    let waitedMs = 0;
     const behind = () => this.#loads.filter((load, i) => load.acknowledgedCount < wanted[i]!);
     while (behind().length > 0) {
-      if (performance.now() > deadline)
+      if (waitedMs > progressMs)
         throw new Error(`${behind().map(({ module }) => module)} did not go on within ${progressMs} ms after ${after}`);
+      const before = performance.now();
       await this.#sampling(Bun.sleep(50));
+      waitedMs += Math.min(performance.now() - before, 1_000);
+      this.#noticeStandstill(performance.now() - before);
     }
+  }
+
+  /** Who stops all processes of a machine stops its clusters as well: that is no fault of theirs, but it should be known. */
+  #noticeStandstill(ms: number): void {
+    if (ms > 5_000) this.#options.log(`this process stood still for ${Math.round(ms / 1000)} s`);
   }
 
   async #sampling(until: Promise<void>): Promise<void> {

@@ -277,11 +277,19 @@ export class Engine implements EventReceiver {
       this.#early.keep(task, frame);
       return;
     }
-    this.#core.job(() => receiveEvents(task, frame, this.#options.classes, this));
+    this.#core.job(() => {
+      try {
+        receiveEvents(task, frame, this.#options.classes, this);
+      } catch (error) {
+        if (!(error instanceof RamaError && error.code === "BAD_FRAME")) throw error;
+        this.#options.env.log.warn("a frame of events is dropped", { task, why: error.message });
+      }
+    });
   }
 
   event(topology: number, arrived: ArrivedEvent): void {
     if (this.#core.tasks[arrived.task] === undefined || this.#quarantined.has(topology)) return;
+    if (arrived.ref.task >= this.#options.info.numTasks) return;
     this.#core.runtimes[topology]?.event(arrived);
   }
 
@@ -294,6 +302,7 @@ export class Engine implements EventReceiver {
   }
 
   call(query: number, task: number, callerTask: number, call: number, args: unknown[]): void {
+    if (callerTask >= this.#options.info.numTasks) return;
     this.#queries.called(query, task, callerTask, call, args);
   }
 

@@ -10,7 +10,7 @@
 // Numbers are varints, `tree`, `event`, `answer` and `call` f64; text is length and UTF-8. All messages of a turn to one task stand in one frame, in order.
 // An ack, failure or result is addressed to the task where the tree or call began.
 // Example: ack of topology 0, tree 7, answer 5, nothing returned: 02 00 0000000000001c40 0000000000001440 00.
-import { RamaError } from "../base/errors.ts";
+import { messageOf, RamaError } from "../base/errors.ts";
 import { ByteReader, ByteWriter } from "../base/value-bytes.ts";
 import type { ClassRegistry } from "../base/values.ts";
 import { failureOf, failureText } from "../protocol/failure.ts";
@@ -171,7 +171,7 @@ export class EventSender {
   }
 }
 
-/** `task` is the frame's address. BAD_FRAME when it is none of ours. */
+/** `task` is the frame's address. BAD_FRAME when it is none of ours: what comes before the place that cannot be read has been received. */
 export function receiveEvents(
   task: number,
   frame: Uint8Array,
@@ -179,7 +179,59 @@ export function receiveEvents(
   to: EventReceiver,
 ): void {
   const reader = new ByteReader(frame, 0, frame.length, classes);
-  while (reader.pos < reader.end) receiveOne(task, reader, to);
+  while (reader.pos < reader.end) {
+    let message: Message;
+    try {
+      message = readMessage(reader);
+    } catch (error) {
+      if (error instanceof RamaError && error.code === "BAD_FRAME") throw error;
+      throw new RamaError("BAD_FRAME", `a message between engines cannot be read: ${messageOf(error)}`, {}, error);
+    }
+    receive(message, task, to);
+  }
+}
+
+type Message =
+  | { readonly kind: typeof EVENT; readonly topology: number; readonly arrived: ArrivedEvent }
+  | {
+      readonly kind: typeof ACK;
+      readonly topology: number;
+      readonly tree: number;
+      readonly answer: number;
+      readonly returns: unknown[];
+    }
+  | { readonly kind: typeof FAILURE; readonly topology: number; readonly tree: number; readonly error: RamaError }
+  | {
+      readonly kind: typeof CALL;
+      readonly query: number;
+      readonly target: number;
+      readonly caller: number;
+      readonly call: number;
+      readonly args: unknown[];
+    }
+  | { readonly kind: typeof RESULT; readonly call: number; readonly error: RamaError | null; readonly value: unknown }
+  | { readonly kind: typeof FORGET; readonly topology: number; readonly ref: TreeRef };
+
+function receive(message: Message, task: number, to: EventReceiver): void {
+  switch (message.kind) {
+    case EVENT:
+      to.event(message.topology, message.arrived);
+      return;
+    case ACK:
+      to.ack(message.topology, task, message.tree, message.answer, message.returns);
+      return;
+    case FAILURE:
+      to.failure(message.topology, task, message.tree, message.error);
+      return;
+    case CALL:
+      to.call(message.query, message.target, message.caller, message.call, message.args);
+      return;
+    case RESULT:
+      to.result(message.call, message.error, message.value);
+      return;
+    case FORGET:
+      to.forget(message.topology, message.ref);
+  }
 }
 
 function readOrigin(reader: ByteReader): EventOrigin {
@@ -189,53 +241,43 @@ function readOrigin(reader: ByteReader): EventOrigin {
   return { key, offset, low: offset - reader.varint(), path: reader.u32() };
 }
 
-function receiveOne(task: number, reader: ByteReader, to: EventReceiver): void {
+function readArray(reader: ByteReader): unknown[] {
+  const value = reader.readValue();
+  if (!Array.isArray(value)) throw new RamaError("BAD_FRAME", "something else stands where an array of values must");
+  return value;
+}
+
+function readMessage(reader: ByteReader): Message {
   const kind = reader.u8();
   switch (kind) {
     case EVENT: {
       const topology = reader.varint();
       const stage = reader.varint();
-      const target = reader.varint();
+      const task = reader.varint();
       const ref = { task: reader.varint(), tree: reader.f64() };
       const event = reader.f64();
       const origin = readOrigin(reader);
-      to.event(topology, { stage, task: target, ref, event, origin, vars: reader.readValue() as unknown[] });
-      return;
+      return { kind, topology, arrived: { stage, task, ref, event, origin, vars: readArray(reader) } };
     }
     case ACK: {
-      const topology = reader.varint();
-      const tree = reader.f64();
-      const answer = reader.f64();
+      const [topology, tree, answer] = [reader.varint(), reader.f64(), reader.f64()];
       const returns: unknown[] = [];
       for (let count = reader.varint(); count > 0; count--) returns.push(reader.readValue());
-      to.ack(topology, task, tree, answer, returns);
-      return;
+      return { kind, topology, tree, answer, returns };
     }
-    case FAILURE: {
-      const topology = reader.varint();
-      const tree = reader.f64();
-      to.failure(topology, task, tree, failureOf(reader.text()));
-      return;
-    }
+    case FAILURE:
+      return { kind, topology: reader.varint(), tree: reader.f64(), error: failureOf(reader.text()) };
     case CALL: {
-      const query = reader.varint();
-      const target = reader.varint();
-      const callerTask = reader.varint();
-      const call = reader.f64();
-      to.call(query, target, callerTask, call, reader.readValue() as unknown[]);
-      return;
+      const [query, target, caller, call] = [reader.varint(), reader.varint(), reader.varint(), reader.f64()];
+      return { kind, query, target, caller, call, args: readArray(reader) };
     }
     case RESULT: {
       const call = reader.f64();
-      if (reader.u8() === 0) to.result(call, null, reader.readValue());
-      else to.result(call, failureOf(reader.text()), undefined);
-      return;
+      if (reader.u8() === 0) return { kind, call, error: null, value: reader.readValue() };
+      return { kind, call, error: failureOf(reader.text()), value: undefined };
     }
-    case FORGET: {
-      const topology = reader.varint();
-      to.forget(topology, { task: reader.varint(), tree: reader.f64() });
-      return;
-    }
+    case FORGET:
+      return { kind, topology: reader.varint(), ref: { task: reader.varint(), tree: reader.f64() } };
     default:
       throw new RamaError("BAD_FRAME", `message kind ${kind} between engines is not known`, { kind });
   }

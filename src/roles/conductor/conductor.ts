@@ -38,7 +38,7 @@ import {
   PROTOCOL_VERSION,
 } from "../../protocol/table.ts";
 import { bindAddress, openClusterMetastore } from "../cluster-settings.ts";
-import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
+import { checkedDeadLetters, type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { RoleDirectory } from "../local-dir.ts";
 import { BundleStore } from "./bundles.ts";
 import { handOver, Leaders } from "./leaders.ts";
@@ -132,8 +132,8 @@ export class Conductor {
       metadata: config.get<string | undefined>("cluster.metadata") ?? null,
       clusterStatus: () => clusterStatus(view, uiPort),
       moduleStatus: (name) => moduleStatus(platform, store, name),
-      deadLetters: (moduleName) => deadLetters(platform, store, { moduleName, action: "list", choice: {} }),
-      changeDeadLetters: (moduleName, call) => deadLetters(platform, store, { moduleName, ...call }),
+      deadLetters: (moduleName) => deadLetters(platform, store, moduleName, { action: "list", choice: {} }),
+      changeDeadLetters: (moduleName, call) => deadLetters(platform, store, moduleName, { ...call }),
       pauseTopology: async (moduleName, topology, paused) =>
         void (await pauseTopology(platform, store, { moduleName, topology, paused })),
     };
@@ -147,7 +147,9 @@ export class Conductor {
     closing.push(async () => leaders.close());
     handlers.set(DISALLOW_LEADERS, (body) => leaders.disallow(field(body, "supervisorId", "string") as string));
     handlers.set(ALLOW_LEADERS, (body) => leaders.allow(field(body, "supervisorId", "string") as string));
-    handlers.set(DEAD_LETTERS, (body) => deadLetters(platform, store, checkedDeadLetters(body)));
+    handlers.set(DEAD_LETTERS, (body) =>
+      deadLetters(platform, store, field(body, "moduleName", "string") as string, checkedDeadLetters(body)),
+    );
     handlers.set(PAUSE_TOPOLOGY, (body) => pauseTopology(platform, store, body));
     const listener = await listenForCalls(
       env,
@@ -281,19 +283,12 @@ async function migrationsOf(platform: Platform, store: ClusterStore, module: Mod
   return answers.flatMap(({ engines }) => engines.flatMap((engine) => engine.migrations ?? []));
 }
 
-function checkedDeadLetters(body: Record<string, unknown>): DeadLettersCall & { readonly moduleName: string } {
-  field(body, "moduleName", "string");
-  field(body, "choice", "object");
-  if (!["list", "retry", "drop"].includes(field(body, "action", "string") as string))
-    throw new RamaError("BAD_FRAME", `dead letters are listed, retried or dropped, not ${String(body["action"])}`, {});
-  return body as unknown as DeadLettersCall & { readonly moduleName: string };
-}
-
 /** Of the instance that serves; workers of one that is prepared or ends have none of their own. */
 async function deadLetters(
   platform: Platform,
   store: ClusterStore,
-  { moduleName, action, choice }: DeadLettersCall & { readonly moduleName: string },
+  moduleName: string,
+  { action, choice }: DeadLettersCall,
 ): Promise<DeadLettersAnswer> {
   const { value: module } = await store.requireModule(moduleName);
   const workers = [...(await store.workers(module.appendTarget)).values()];

@@ -21,7 +21,7 @@ import {
   SET_WORKER_OPTIONS,
 } from "../../protocol/table.ts";
 import { stuckNoteBytes } from "../../task/stuck-note.ts";
-import { type ControlHandler, field, listenForCalls } from "../control-calls.ts";
+import { checkedDeadLetters, checkedSettings, type ControlHandler, field, listenForCalls } from "../control-calls.ts";
 import { WorkerFiles } from "../supervisor/worker-files.ts";
 import { dealGroups, type EngineTable, instanceInfo, type WorkerAssignment } from "./assignment.ts";
 import { routeServers } from "./cluster-access.ts";
@@ -122,8 +122,8 @@ export class Worker {
         [GET_VERSION, () => ({ release, protocol: PROTOCOL_VERSION, role: "worker" }) satisfies VersionAnswer],
         [GET_ROUTES, () => this.#routes()],
         [WORKER_STATUS, () => this.#status()],
-        [SET_WORKER_OPTIONS, (body) => this.#setOptions(field(body, "options", "object") as OptionSetting[])],
-        [DEAD_LETTERS, (body) => this.#deadLetters(body as unknown as DeadLettersCall)],
+        [SET_WORKER_OPTIONS, (body) => this.#setOptions(checkedSettings(body))],
+        [DEAD_LETTERS, (body) => this.#deadLetters(checkedDeadLetters(body))],
         [RESIGN_LEADER, (body) => this.#resign(field(body, "group", "number") as number, body)],
         [
           PAUSE_TOPOLOGY,
@@ -282,7 +282,6 @@ export class Worker {
   }
 
   #setOptions(settings: readonly OptionSetting[]): Record<string, never> {
-    if (!Array.isArray(settings)) throw new RamaError("BAD_FRAME", "options must be a list");
     this.#settings = settings;
     for (const engine of this.#engines) engine.post({ kind: "options", settings });
     return {};

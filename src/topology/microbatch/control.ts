@@ -26,3 +26,32 @@ export const control = {
   letters: base + 11,
   ask: base + 12,
 } as const;
+
+type Shape = "number" | "list" | "any";
+
+/** What stands where, by stage, as far as it is looked at before it is known who asks. */
+const shapes: ReadonlyMap<number, readonly Shape[]> = new Map<number, readonly Shape[]>([
+  [control.prime, ["number", "number", "any"]],
+  [control.primed, ["number", "number", "number", "number", "list", "list"]],
+  [control.explode, ["number", "list", "any", "any"]],
+  [control.prepare, ["number", "number"]],
+  [control.prepared, ["number", "number"]],
+  [control.apply, ["number"]],
+  [control.data, ["number"]],
+  [control.drop, ["number"]],
+  [control.hello, ["number", "number", "number", "number"]],
+  [control.welcome, []],
+  [control.applied, ["number", "number", "number"]],
+  [control.letters, ["list"]],
+  [control.ask, []],
+]);
+
+/** False: no engine of ours has sent that. */
+export function isControl(stage: number, vars: readonly unknown[]): boolean {
+  const shape = shapes.get(stage);
+  if (shape === undefined || vars.length < shape.length) return false;
+  return shape.every((each, i) => {
+    if (each === "any") return true;
+    return each === "list" ? Array.isArray(vars[i]) : typeof vars[i] === "number";
+  });
+}

@@ -24,7 +24,7 @@ import { startOffsetOf } from "../start-offset.ts";
 import type { DeadLetter } from "../dead-letters.ts";
 import { changeLetters, failuresOf, lettersOf } from "../letter-status.ts";
 import type { Attempts } from "./attempts.ts";
-import { control } from "./control.ts";
+import { control, isControl } from "./control.ts";
 import { MicrobatchLoop } from "./loop.ts";
 import { Participant } from "./participant.ts";
 import { depotNameOf } from "./failing-record.ts";
@@ -212,6 +212,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
 
   #control(arrived: ArrivedEvent): void {
     const { stage, task, vars } = arrived;
+    if (!isControl(stage, vars)) return;
     if (stage === control.explode) this.#explodeArrived(arrived);
     else if (this.#loop !== undefined) this.#loop.told(stage, vars);
     else this.#participant?.told(stage, task, vars);
@@ -313,6 +314,7 @@ export class MicrobatchTopology implements TopologyRuntime, PhaseOwner, Attempts
   event(arrived: ArrivedEvent): void {
     const { stage, task, vars } = arrived;
     if (stage >= control.prime) return this.#control(arrived);
+    if (stage >= this.topology.stages.length) return;
     const part = this.#part(arrived);
     if (part === undefined) return;
     const event = new Event("send", stage, task, vars);

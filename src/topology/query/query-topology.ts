@@ -174,6 +174,7 @@ export class QueryTopology implements QueryRuntime, InvokeOwner {
   // ---- from other engines
 
   event({ stage, task, ref, event, vars }: ArrivedEvent): void {
+    if (stage >= this.topology.stages.length) return;
     const number = runOf(ref.tree);
     let run = this.#invokes.get(number)?.run ?? this.#guests.get(number);
     if (run === undefined) {

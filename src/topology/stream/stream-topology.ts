@@ -439,6 +439,7 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
   }
 
   event({ stage, task, ref, event, origin, vars }: ArrivedEvent): void {
+    if (stage >= this.topology.stages.length) return;
     const next = new Event("send", stage, task, vars);
     next.tree = new Subtree(this, ref, event, { key: origin.key, task: ref.task, offset: origin.offset });
     next.path = origin.path;
