@@ -17,13 +17,13 @@ import { encodeBeat, encodeUnwatch, encodeWatch } from "../../src/protocol/proxy
 import { encodeInvoke } from "../../src/protocol/query.ts";
 import { encodeChooseTask, encodePreparePath, encodeSelect } from "../../src/protocol/read.ts";
 import {
-  encodeCopyPart,
   encodeReplicaAgreed,
   encodeReplicaDurable,
   encodeReplicaHello,
   encodeReplicaState,
   entriesHead,
 } from "../../src/protocol/replication.ts";
+import { REPLICA_HELLO } from "../../src/protocol/table.ts";
 import { below, joined, nested, oddValue, pick, type Random, randomBytes } from "./mutate.ts";
 
 export interface EngineTarget {
@@ -181,8 +181,7 @@ export function replicaFrame(random: Random): Uint8Array {
     () => encodeReplicaAgreed(epoch, from),
     () => joined(entriesHead(writer, { epoch, committed: from, from, count: 3 }), randomBytes(random, 60)),
     () => encodeReplicaDurable(epoch, from),
-    () => encodeCopyPart(epoch, { kind: "begin", from }),
-    () => encodeCopyPart(epoch, { kind: "file", path: "depots/x", position: from, bytes: randomBytes(random, 30) }),
-    () => encodeCopyPart(epoch, { kind: "end" }),
+    // Any of the others, with nothing that belongs there.
+    () => joined(Uint8Array.of(REPLICA_HELLO + below(random, 10)), randomBytes(random, below(random, 60))),
   ])();
 }
