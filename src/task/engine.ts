@@ -24,7 +24,7 @@ import { EngineReads } from "./engine-reads.ts";
 import { changeDeadLetters } from "./engine-letters.ts";
 import { statusOf, statusWithSizes } from "./engine-status.ts";
 import { type EngineStore, openEngineStore } from "./engine-store.ts";
-import { type ArrivedEvent, EventSender, receiveEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
+import { type ArrivedEvent, EventSender, receivedEvents, type EventReceiver, type TreeRef } from "./event-codec.ts";
 import { OptionView } from "./option-view.ts";
 import type { EngineWatch, Subscription } from "./proxies.ts";
 import { type JobCategory, RunQueue } from "./run-queue.ts";
@@ -277,13 +277,10 @@ export class Engine implements EventReceiver {
       this.#early.keep(task, frame);
       return;
     }
+    const { classes, env } = this.#options;
     this.#core.job(() => {
-      try {
-        receiveEvents(task, frame, this.#options.classes, this);
-      } catch (error) {
-        if (!(error instanceof RamaError && error.code === "BAD_FRAME")) throw error;
-        this.#options.env.log.warn("a frame of events is dropped", { task, why: error.message });
-      }
+      const bad = receivedEvents(task, frame, classes, this);
+      if (bad !== null) env.log.warn("a frame of events is dropped", { task, why: bad.message });
     });
   }
 

@@ -171,6 +171,17 @@ export class EventSender {
   }
 }
 
+/** As `receiveEvents`; BAD_FRAME is returned. */
+export function receivedEvents(...of: Parameters<typeof receiveEvents>): RamaError | null {
+  try {
+    receiveEvents(...of);
+    return null;
+  } catch (error) {
+    if (error instanceof RamaError && error.code === "BAD_FRAME") return error;
+    throw error;
+  }
+}
+
 /** `task` is the frame's address. BAD_FRAME when it is none of ours: what comes before the place that cannot be read has been received. */
 export function receiveEvents(
   task: number,
