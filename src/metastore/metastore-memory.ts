@@ -61,6 +61,14 @@ export class MemoryMetastoreServer {
     lost.lose(renewAfterMs);
   }
 
+  /** The session is cut off: nothing that it asks gets through. Its ephemerals go `afterMs` later, as its timeout says, and it is back `renewAfterMs` after that. */
+  cutOff(session: Metastore, afterMs: number, renewAfterMs: number): void {
+    const lost = session as MemorySession;
+    const back = lost.loseUntil();
+    this.env.setTimer(afterMs, () => this.removeEphemerals(lost));
+    this.env.setTimer(afterMs + renewAfterMs, back);
+  }
+
   /** As `expire`; the session comes back when what is returned is called. */
   expireUntil(session: Metastore): () => void {
     const lost = session as MemorySession;

@@ -5,10 +5,20 @@
 //   REPLICA_ENTRIES leader: kind | epoch u32 | committed f64 | from f64 | count u32 | entry*
 //   entry := kind u8 | epoch u32 | length u32 | payload[length]
 //   REPLICA_DURABLE follower: kind | epoch u32 | durable f64
+//   REPLICA_CONFIRM leader: kind | epoch u32 | round f64                does it follow this leader still?
+//   REPLICA_CONFIRMED follower: kind | epoch u32 | round f64            it does
 // Copies of stores go over the same connection: `store-copy.ts`.
 // `listens` 0: the follower knows a later epoch, which stands there. ENTRIES without entries tell what is committed. DURABLE counts offsets, not entries.
 import { FrameReader, FrameWriter, badFrame } from "./frame-fields.ts";
-import { REPLICA_AGREED, REPLICA_DURABLE, REPLICA_ENTRIES, REPLICA_HELLO, REPLICA_STATE } from "./table.ts";
+import {
+  REPLICA_AGREED,
+  REPLICA_CONFIRM,
+  REPLICA_CONFIRMED,
+  REPLICA_DURABLE,
+  REPLICA_ENTRIES,
+  REPLICA_HELLO,
+  REPLICA_STATE,
+} from "./table.ts";
 
 const REPLICATION_VERSION = 2;
 export const ENTRY_HEADER_BYTES = 9;
@@ -96,4 +106,23 @@ export function encodeReplicaDurable(epoch: number, durable: number): Uint8Array
 export function decodeReplicaDurable(frame: Uint8Array): { readonly epoch: number; readonly durable: number } {
   const reader = new FrameReader(frame);
   return { epoch: reader.u32(), durable: reader.count() };
+}
+
+export interface ReplicaRound {
+  readonly epoch: number;
+  readonly round: number;
+}
+
+export function encodeConfirm({ epoch, round }: ReplicaRound): Uint8Array {
+  return new FrameWriter(16).begin(REPLICA_CONFIRM).u32(epoch).f64(round).take();
+}
+
+export function encodeConfirmed({ epoch, round }: ReplicaRound): Uint8Array {
+  return new FrameWriter(16).begin(REPLICA_CONFIRMED).u32(epoch).f64(round).take();
+}
+
+/** Of either. */
+export function decodeReplicaRound(frame: Uint8Array): ReplicaRound {
+  const reader = new FrameReader(frame);
+  return { epoch: reader.u32(), round: reader.count() };
 }

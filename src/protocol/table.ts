@@ -56,6 +56,9 @@ export const REPLICA_DURABLE = 76;
 /** Parts of a store that a follower gets as a whole, and how much of it the follower has taken. */
 export const REPLICA_COPY = 77;
 export const REPLICA_COPIED = 78;
+/** Does it follow this leader still? And: it does. */
+export const REPLICA_CONFIRM = 79;
+export const REPLICA_CONFIRMED = 80;
 
 // Methods of calls.
 /** Any supervisor or the conductor: routes of a module (`routes.ts`). */

@@ -5,14 +5,16 @@ import { messageOf, RamaError } from "../base/errors.ts";
 import type { Address, Connection, Transport } from "../net/transport.ts";
 import { FrameWriter } from "../protocol/frame-fields.ts";
 import {
+  encodeConfirm,
   decodeReplicaDurable,
+  decodeReplicaRound,
   decodeReplicaState,
   encodeReplicaAgreed,
   encodeReplicaHello,
   entriesHead,
 } from "../protocol/replication.ts";
 import { type CopyMessage, decodeCopied, encodeCopy } from "../protocol/store-copy.ts";
-import { REPLICA_COPIED, REPLICA_DURABLE, REPLICA_STATE } from "../protocol/table.ts";
+import { REPLICA_CONFIRMED, REPLICA_COPIED, REPLICA_DURABLE, REPLICA_STATE } from "../protocol/table.ts";
 import type { CopyProgress, CopySender } from "./copy-sender.ts";
 import { commonEnd, EpochRuns } from "./epoch-runs.ts";
 import type { Member } from "./group-record.ts";
@@ -39,6 +41,8 @@ export interface FollowerLinkOptions {
   readonly copy: (sender: CopySender) => Promise<void>;
   /** A position of the follower, or its connection, has changed. */
   readonly onChange: () => void;
+  /** It follows this leader, and did when it was asked. */
+  readonly onConfirmed: (round: number) => void;
   /** The follower listens to a later leader. */
   readonly onFenced: (epoch: number) => void;
 }
@@ -146,6 +150,7 @@ export class FollowerLink {
         const { epoch, number, answer } = decodeCopied(frame);
         if (epoch === this.#options.leader.epoch) this.#copying?.answered(number, answer);
       } else if (frame[0] === REPLICA_DURABLE) this.#durable(frame);
+      else if (frame[0] === REPLICA_CONFIRMED) this.#confirmed(frame);
       else from.close("the replica said something else");
     } catch (error) {
       this.#options.env.log.warn("a replica's answer is not understood", { member: this.member, error });
@@ -241,6 +246,18 @@ export class FollowerLink {
     const head = { epoch, committed, from: chunk.from, count: chunk.to - chunk.from };
     this.#toldCommitted = committed;
     connection.sendParts([entriesHead(this.#head, head), chunk.bytes]);
+  }
+
+  /** Asks whether it follows this leader still. */
+  confirm(round: number): void {
+    const { epoch } = this.#options.leader;
+    this.#connection?.send(encodeConfirm({ epoch, round }));
+    this.#connection?.flush();
+  }
+
+  #confirmed(frame: Uint8Array): void {
+    const { epoch, round } = decodeReplicaRound(frame);
+    if (epoch === this.#options.leader.epoch) this.#options.onConfirmed(round);
   }
 
   /** Gives up a connection that leads nowhere. */

@@ -2,6 +2,8 @@
 import { messageOf, RamaError } from "../base/errors.ts";
 import type { Connection, ConnectionHandlers } from "../net/transport.ts";
 import {
+  decodeReplicaRound,
+  encodeConfirmed,
   decodeEntries,
   decodeReplicaAgreed,
   encodeReplicaDurable,
@@ -9,7 +11,7 @@ import {
   type ReplicaState,
 } from "../protocol/replication.ts";
 import { type CopyAnswer, type CopyMessage, decodeCopy, encodeCopied } from "../protocol/store-copy.ts";
-import { REPLICA_AGREED, REPLICA_COPY, REPLICA_ENTRIES } from "../protocol/table.ts";
+import { REPLICA_AGREED, REPLICA_CONFIRM, REPLICA_COPY, REPLICA_ENTRIES } from "../protocol/table.ts";
 
 export interface FollowerSessionOptions {
   readonly connection: Connection;
@@ -17,6 +19,8 @@ export interface FollowerSessionOptions {
   readonly onAgreed: (common: number) => void;
   /** `bytes` is valid during the call. */
   readonly onEntries: (from: number, count: number, committed: number, bytes: Uint8Array) => void;
+  /** The leader asks whether it is followed still. */
+  readonly onConfirm: (round: number) => void;
   /** Of a copy of the leader's store; its bytes may be kept. */
   readonly onCopy: (message: CopyMessage) => void;
   readonly onLost: () => void;
@@ -56,6 +60,13 @@ export class FollowerSession {
     connection.flush();
   }
 
+  /** The leader is followed. */
+  follows(round: number): void {
+    const { connection, epoch } = this.#options;
+    connection.send(encodeConfirmed({ epoch, round }));
+    connection.flush();
+  }
+
   copied(number: number, answer: CopyAnswer): void {
     const { connection, epoch } = this.#options;
     connection.send(encodeCopied(epoch, number, answer));
@@ -73,6 +84,9 @@ export class FollowerSession {
     } else if (frame[0] === REPLICA_AGREED) {
       const agreed = decodeReplicaAgreed(frame);
       if (agreed.epoch === epoch) onAgreed(agreed.common);
+    } else if (frame[0] === REPLICA_CONFIRM) {
+      const asked = decodeReplicaRound(frame);
+      if (asked.epoch === epoch) this.#options.onConfirm(asked.round);
     } else if (frame[0] === REPLICA_COPY) {
       const copy = decodeCopy(frame.slice());
       if (copy.epoch === epoch) this.#options.onCopy(copy.message);

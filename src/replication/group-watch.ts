@@ -2,7 +2,7 @@
 // that it serves. All changes are conditional on the version that was read, so that of two that stand at once one leads.
 import type { Env, Timer } from "../base/env.ts";
 import { RamaError } from "../base/errors.ts";
-import type { Metastore } from "../metastore/metastore.ts";
+import type { Metastore, MetastoreOp } from "../metastore/metastore.ts";
 import { fromNode, toNode, tree } from "../metastore/tree.ts";
 import {
   candidateOf,
@@ -84,6 +84,34 @@ export class GroupWatch {
     }
   }
 
+  /**
+   * Whether the leader of `epoch`, on this worker, had not been succeeded when this was asked, and cannot be while the session lasts. Asked as a write, though nothing is
+   * changed: so it is answered by who decides, and not out of an older state.
+   */
+  async confirm(epoch: number): Promise<boolean> {
+    const { metastore, dataId, self } = this.#options;
+    let known = this.#record?.epoch === epoch ? this.#version : undefined;
+    for (let tries = 0; tries < 2; tries++) {
+      if (known === undefined) {
+        const { record, version } = await this.#read();
+        if (record.epoch !== epoch) return false;
+        known = version;
+      }
+      try {
+        await metastore.multi([
+          { kind: "check", path: this.#path, expectedVersion: known },
+          // Written once by each session.
+          { kind: "check", path: tree.member(dataId, self), expectedVersion: 0 },
+        ]);
+        return true;
+      } catch (error) {
+        if (!(error instanceof RamaError && error.code === "METASTORE_CONFLICT")) throw error;
+        known = undefined;
+      }
+    }
+    return false;
+  }
+
   get #path(): string {
     return tree.group(this.#options.dataId, this.#options.group);
   }
@@ -160,6 +188,17 @@ export class GroupWatch {
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
     if (members.excluded.has(self) && candidateOf(record, live, members.excluded) !== self) return;
     const next = electedRecord(record, live, self, { minInSync: minInSync() });
-    await metastore.set(this.#path, toNode(next), version);
+    const absent = record.leader !== null && !live.has(record.leader) ? record.leader : undefined;
+    if (absent === undefined) await metastore.set(this.#path, toNode(next), version);
+    else await metastore.multi(whileAbsent(tree.member(this.#options.dataId, absent), this.#path, next, version));
   }
+}
+
+/** The former leader's node must not stand at that very moment: it may have come back, and rely on it that nobody is elected while it is there. */
+function whileAbsent(member: string, path: string, next: GroupRecord, expectedVersion: number): MetastoreOp[] {
+  return [
+    { kind: "create", path: member, data: toNode({}) },
+    { kind: "remove", path: member },
+    { kind: "set", path, data: toNode(next), expectedVersion },
+  ];
 }

@@ -199,6 +199,11 @@ export class GroupLeader {
     this.#commit(nowMs);
   }
 
+  /** Who could have been elected: members of the in-sync set, whichever of the two it is. */
+  get rivals(): readonly Member[] {
+    return [...this.#followers.keys()].filter((member) => this.#inSync.has(member) || this.#asked?.has(member));
+  }
+
   // ---- handing over
 
   /** Why the member cannot take the group over; undefined: it can. */

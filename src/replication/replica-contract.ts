@@ -32,6 +32,8 @@ export interface ReplicaControl {
   propose(epoch: number, inSync: readonly Member[]): Promise<GroupRecord>;
   /** The leader of `epoch` writes `to` as the leader of the next epoch; resolves with the record that stands there then. Of the same epoch: `to` may not lead. */
   handOver(epoch: number, to: Member): Promise<GroupRecord>;
+  /** For so long from now on, in ms, nobody can succeed the leader of `epoch`; 0: that is not certain. */
+  confirm(epoch: number): Promise<number>;
 }
 
 export interface LiveReplica {

@@ -24,6 +24,7 @@ import type { LiveReplica, ReplicaOptions, ReplicaStore } from "./replica-contra
 import { type ReplicaStatus, statusOfReplica } from "./replica-status.ts";
 import { eachEntry, type EntryChunk, ReplogTail } from "./replog-tail.ts";
 import { leaderStays, Resignation } from "./resignation.ts";
+import { ReadGate } from "./read-gate.ts";
 import { StoreCopies } from "./store-copies.ts";
 import { SyncMarks } from "./sync-marks.ts";
 import { UnappliedEntries } from "./unapplied.ts";
@@ -59,6 +60,8 @@ export class Replica implements StoreLog {
   #numberBase = 0;
   #tick: Timer | undefined;
   #keeper: InSyncKeeper | undefined;
+  /** Whether reads may be answered. */
+  readonly reads: ReadGate;
   #resignation: Resignation | undefined;
   #old: EntryChunk | undefined;
   readonly #copies: StoreCopies;
@@ -70,6 +73,15 @@ export class Replica implements StoreLog {
     this.#log = store.log;
     this.#runs = store.runs;
     this.#unapplied = new UnappliedEntries(store.applied);
+    this.reads = new ReadGate({
+      env: options.env,
+      group: options.group,
+      confirm: () => options.control.confirm(this.#leader!.epoch),
+      others: () => this.#leader!.rivals,
+      ask: (round) => {
+        for (const link of this.#links.values()) link.confirm(round);
+      },
+    });
     this.#copies = new StoreCopies(options, (offset) => this.#entriesFrom(offset));
     this.#follower = new GroupFollower({ log: store.runs, applied: store.applied, epoch: store.epoch });
     this.#tail = new ReplogTail(store.applied, options.keptEntries === undefined ? undefined : 4_096);
@@ -159,6 +171,7 @@ export class Replica implements StoreLog {
   stop(): void {
     this.#stopped = true;
     this.#resignation?.end();
+    this.reads.stop();
     this.#tick?.cancel();
     for (const link of this.#links.values()) link.close();
     this.#upstream?.close("the replica stops");
@@ -256,6 +269,7 @@ export class Replica implements StoreLog {
       copySender: (send) => this.#copies.sender(send),
       copy: (sender) => this.#copies.send(sender),
       onChange: () => this.#advance(),
+      onConfirmed: (round) => this.reads.answered(member, round),
       onFenced: (epoch) => {
         env.log.info("a replica follows a later leader", { group, member, epoch });
       },
@@ -287,6 +301,7 @@ export class Replica implements StoreLog {
     this.#tick = this.#options.env.setTimer(tickMs, () => {
       this.#keeper!.look(this.#resignation?.handing === true);
       this.#resignation?.look();
+      this.reads.look();
       for (const link of this.#links.values()) {
         link.check();
         link.tell();
@@ -314,6 +329,7 @@ export class Replica implements StoreLog {
   #serve(): void {
     const leader = this.#leader!;
     this.#serves = true;
+    this.reads.lead();
     this.#numberBase = this.#log.end - leader.end;
     this.onDurable(this.#log.end);
     this.#options.application.lead(leader.epoch, leader.end);
@@ -326,7 +342,13 @@ export class Replica implements StoreLog {
     if (leader === undefined || !this.leads) throw notLed(group);
     const refusal = this.#resignation === undefined ? leader.refusalOf(to) : "a hand-over is under way";
     if (refusal !== undefined) throw leaderStays(group, to, refusal);
-    const resignation = new Resignation({ ...this.#options, leader, to, onSucceeded: () => this.#depose() });
+    const resignation = new Resignation({
+      ...this.#options,
+      leader,
+      to,
+      reads: this.reads,
+      onSucceeded: () => this.#depose(),
+    });
     this.#resignation = resignation;
     try {
       await resignation.run();
@@ -346,6 +368,9 @@ export class Replica implements StoreLog {
       epoch: hello.epoch,
       onAgreed: (common) => this.#agreed(session, common),
       onEntries: (from, count, committed, bytes) => this.#entries(session, from, count, committed, bytes),
+      onConfirm: (round) => {
+        if (session === this.#upstream && !this.#stopped && follower.epoch === session.epoch) session.follows(round);
+      },
       onCopy: (message) => {
         this.#copies.inTurn(
           () => this.#takeCopy(session, message),

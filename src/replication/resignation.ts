@@ -7,6 +7,7 @@
 import { RamaError } from "../base/errors.ts";
 import type { Member } from "./group-record.ts";
 import type { GroupLeader } from "./leader.ts";
+import type { ReadGate } from "./read-gate.ts";
 import type { ReplicaOptions } from "./replica-contract.ts";
 
 /** For so long a group may stand still for a hand-over: some commits and a write to the metastore take milliseconds. */
@@ -15,6 +16,7 @@ const patienceMs = 2_000;
 export interface ResignationOptions extends Pick<ReplicaOptions, "env" | "group" | "application" | "control"> {
   readonly leader: GroupLeader;
   readonly to: Member;
+  readonly reads: ReadGate;
   /** Another leads, as the metastore has it. */
   readonly onSucceeded: () => void;
 }
@@ -34,13 +36,14 @@ export class Resignation {
 
   /** LEADER_STAYS: the leader goes on, and why. */
   async run(): Promise<void> {
-    const { application, control, leader, env, group, to, onSucceeded } = this.#options;
+    const { application, control, leader, env, group, to, reads, onSucceeded } = this.#options;
     const beganMs = env.monotonicMs();
     try {
       await application.hold();
       await this.#levelled();
       if (this.#ended) return;
       this.handing = true;
+      reads.suspend();
       const record = await control.handOver(leader.epoch, to);
       if (record.epoch === leader.epoch) throw this.#stays("its process is gone, or it has left the in-sync set");
       const ms = Math.round(env.monotonicMs() - beganMs);
@@ -51,6 +54,7 @@ export class Resignation {
       throw error instanceof RamaError && error.code !== "LEADER_STAYS" ? this.#stays(error.message, error) : error;
     } finally {
       this.handing = false;
+      reads.resume();
       if (!this.#ended) application.goOn();
       this.#ended = true;
     }

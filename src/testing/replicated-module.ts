@@ -17,6 +17,7 @@ import type { ReplicaStatus } from "../replication/replica-status.ts";
 import { membersOf } from "../cluster/replica-sets.ts";
 import { DynamicOptions } from "../roles/worker/dynamic-options.ts";
 import { GroupReplica } from "../roles/worker/group-replica.ts";
+import { leaseMsOf } from "../roles/worker/replica-seats.ts";
 import { WorkerReplicas } from "../roles/worker/worker-replicas.ts";
 import { OptionView } from "../task/option-view.ts";
 import type { Engine } from "../task/engine.ts";
@@ -55,6 +56,7 @@ interface WorkerLife {
 
 const dataId = "m1";
 const root = "/rama";
+const sessionTimeoutMs = 5_000;
 
 export class ReplicatedModule {
   readonly info: ModuleInstanceInfo;
@@ -191,7 +193,7 @@ export class ReplicatedModule {
       dead: false,
     };
     this.#workers[worker] = life;
-    const metastore = await platform.openMetastore({ servers: [], root, sessionTimeoutMs: 5_000 });
+    const metastore = await platform.openMetastore({ servers: [], root, sessionTimeoutMs });
     for (const group of groups) {
       const replica = await this.#openReplica(life, worker, group);
       if (life.dead) return;
@@ -288,6 +290,7 @@ export class ReplicatedModule {
         control: {
           propose: (epoch, inSync) => life.watch!.propose(group, epoch, inSync),
           handOver: (epoch, to) => life.watch!.handOver(group, epoch, to),
+          confirm: async (epoch) => ((await life.watch!.confirm(group, epoch)) ? leaseMsOf(sessionTimeoutMs) : 0),
         },
         minInSync: () => minInSyncOf(view.get("replication.min.isr"), replicationFactor),
         maxLagMs: () => view.number("replication.max.time.lag.millis"),

@@ -157,6 +157,30 @@ export function metastoreSuite(subject: MetastoreSubject): void {
       expect(await other.children("/")).toEqual(["deep"]);
     });
 
+    it("a multi that creates and removes a node happens only while the node is not there, and one that checks changes nothing", async () => {
+      const [one, other] = await two();
+      await one.create("/record", bytes("0"));
+      await other.create("/member/x", bytes("here"), { ephemeral: true });
+      const elect = (expectedVersion: number) =>
+        one.multi([
+          { kind: "create", path: "/member/x", data: bytes("{}") },
+          { kind: "remove", path: "/member/x" },
+          { kind: "set", path: "/record", data: bytes("1"), expectedVersion },
+        ]);
+      expect(await codeOf(elect(0))).toBe("METASTORE_CONFLICT");
+      await other.multi([
+        { kind: "check", path: "/record", expectedVersion: 0 },
+        { kind: "check", path: "/member/x", expectedVersion: 0 },
+      ]);
+      expect(await one.get("/record")).toEqual({ data: bytes("0"), version: 0, ephemeral: false });
+      await other.remove("/member/x");
+      const check = other.multi([{ kind: "check", path: "/member/x", expectedVersion: 0 }]);
+      expect(await codeOf(check)).toBe("METASTORE_CONFLICT");
+      await elect(0);
+      expect(text(await other.get("/record"))).toBe("1");
+      expect(await other.get("/member/x")).toBeUndefined();
+    });
+
     it("ephemeral nodes go when their session closes, and have no children", async () => {
       const [one, other] = await two();
       const third = await server.open(`/suite-${lastRoot}/rama`);

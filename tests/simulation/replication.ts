@@ -21,6 +21,9 @@ import { type MemoryPlatform, MemoryWorld } from "../../src/testing/platform-mem
 const dataId = "m1";
 const group = 0;
 const maxLagMs = 500;
+/** A session that is cut off lives for so long; leases are shorter. */
+const sessionMs = 1_000;
+const leaseMs = 900;
 
 const valueKey = (offset: number): Uint8Array => {
   const key = new Uint8Array(5);
@@ -49,6 +52,8 @@ class Life {
   leading = 0;
   refused = false;
   held = false;
+  /** Entries that it would show. */
+  visible: () => number = () => 0;
   readonly pending: Pending[] = [];
   members: MemberWatch | undefined;
   close: () => void = () => {};
@@ -78,6 +83,9 @@ export interface Happened {
   outages: number;
   taken: number;
   copies: number;
+  reads: number;
+  readsThatWaited: number;
+  readsRefused: number;
   handOvers: number;
   handOversRefused: number;
 }
@@ -100,6 +108,9 @@ class World {
     outages: 0,
     taken: 0,
     copies: 0,
+    reads: 0,
+    readsThatWaited: 0,
+    readsRefused: 0,
     handOvers: 0,
     handOversRefused: 0,
   };
@@ -109,6 +120,7 @@ class World {
   readonly leaderOf = new Map<number, string>();
   readonly minIsr: number;
   #nextValue = 1;
+  #ackedEnd = 0;
 
   constructor(
     readonly seed: number,
@@ -138,6 +150,7 @@ class World {
     await metastore.create(tree.group(dataId, group), toNode(firstRecord(this.nodes.map(({ member }) => member))));
     for (const node of this.nodes) await env.complete(this.start(node));
     env.spawn("clients", () => this.#clients());
+    env.spawn("readers", () => this.#readers());
     env.spawn("balance", () => this.#balance());
     const faults = this.#faults();
     await env.complete(faults);
@@ -287,6 +300,7 @@ class World {
       control: {
         propose: (epoch, inSync) => watch.propose(epoch, inSync),
         handOver: (epoch, to) => watch.handOver(epoch, to),
+        confirm: async (epoch) => ((await watch.confirm(epoch)) ? leaseMs : 0),
       },
       minInSync: () => this.minIsr,
       maxLagMs: () => maxLagMs,
@@ -333,6 +347,7 @@ class World {
       },
     });
     life.replica = replica;
+    life.visible = () => list.length;
     // What the engine's replog does: entries apply when they are committed.
     replica.onDurable = (upTo) => {
       if (life.dead) this.fail(`${life.node.host} commits when dead`);
@@ -343,6 +358,7 @@ class World {
         this.#applied(life, offset, value);
         if (this.acked.has(value)) this.fail(`${value} is acknowledged twice`);
         this.acked.set(value, offset);
+        this.#ackedEnd = Math.max(this.#ackedEnd, offset + 1);
         this.happened.acked++;
       }
     };
@@ -383,6 +399,31 @@ class World {
           life.pending.push({ value, number: life.replica!.end });
         }
         life.replica!.commit(this.env.random() < 0.5);
+      }
+    }
+  }
+
+  /** Ask whoever takes itself for the leader. What was acknowledged when they ask must be there when they are answered. */
+  async #readers(): Promise<void> {
+    for (;;) {
+      await this.env.sleep(this.env.random() * 20);
+      for (const { life } of this.nodes) {
+        if (life === undefined || life.dead || life.leading === 0 || !life.replica!.leads) continue;
+        const { reads } = life.replica!;
+        const { visible } = life;
+        const asked = this.#ackedEnd;
+        const answer = (error: RamaError | null): void => {
+          if (life.dead) return;
+          this.happened.reads++;
+          if (error !== null) this.happened.readsRefused++;
+          else if (visible() < asked)
+            this.fail(`${life.node.host} shows ${visible()} entries, ${asked} were acknowledged`);
+        };
+        if (reads.open) answer(null);
+        else {
+          this.happened.readsThatWaited++;
+          reads.wait(answer);
+        }
       }
     }
   }
@@ -436,7 +477,7 @@ class World {
       else if (kind === 6 && node.life !== undefined && !node.life.dead) {
         this.happened.expiries++;
         if (this.print) console.log(`expire ${node.host} ${node.life.id}`);
-        this.world.metastoreServer.expire(node.life.platform.sessions[0]!, env.random() * 1_500);
+        this.world.metastoreServer.cutOff(node.life.platform.sessions[0]!, sessionMs, env.random() * 1_500);
       } else if (kind === 7) {
         this.happened.outages++;
         if (this.print) console.log(`outage ${node.host}`);

@@ -272,6 +272,7 @@ export class EngineThread {
         control: {
           propose: (epoch, inSync) => this.#propose(epoch, { inSync }),
           handOver: (epoch, leader) => this.#propose(epoch, { leader }),
+          confirm: async (epoch) => (await this.#askMain(epoch, "confirm")).leaseMs ?? 0,
         },
         minInSync: () => minInSyncOf(options.get("replication.min.isr"), factor),
         maxLagMs: () => options.number("replication.max.time.lag.millis"),
@@ -281,12 +282,16 @@ export class EngineThread {
     };
   }
 
-  #propose(epoch: number, change: ProposeRecord["change"]): Promise<GroupRecord> {
+  async #propose(epoch: number, change: ProposeRecord["change"]): Promise<GroupRecord> {
+    return (await this.#askMain(epoch, change)).record!;
+  }
+
+  #askMain(epoch: number, change: ProposeRecord["change"]): Promise<Proposed> {
     return new Promise((resolve, reject) => {
       const request = ++this.#lastProposal;
-      this.#proposals.set(request, ({ record, failure }) => {
-        if (record !== undefined) resolve(record);
-        else reject(failureOf(failure ?? ""));
+      this.#proposals.set(request, (answer) => {
+        if (answer.failure === undefined) resolve(answer);
+        else reject(failureOf(answer.failure));
       });
       this.#options.send({ kind: "propose", request, epoch, change });
     });

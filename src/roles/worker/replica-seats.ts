@@ -25,12 +25,18 @@ export interface ReplicaSeatsOptions {
   readonly onLeaders: (leaders: readonly GroupAddress[]) => void;
 }
 
+/** The metastore may give a session less time than is asked for, and hear of its last sign of life a tick late. */
+const leaseMaxMs = 5_000;
+export const leaseMsOf = (sessionTimeoutMs: number): number => Math.min(leaseMaxMs, sessionTimeoutMs / 2);
+
 export class ReplicaSeats {
   readonly #env: Env;
   readonly #metastore: Metastore;
   readonly #replicas: WorkerReplicas;
+  readonly #leaseMs: number;
 
-  private constructor(env: Env, metastore: Metastore, replicas: WorkerReplicas) {
+  private constructor(env: Env, metastore: Metastore, replicas: WorkerReplicas, leaseMs: number) {
+    this.#leaseMs = leaseMs;
     this.#env = env;
     this.#metastore = metastore;
     this.#replicas = replicas;
@@ -57,7 +63,12 @@ export class ReplicaSeats {
       onView: (group, { record, live }) => engines.get(group)?.post({ kind: "view", record, live: [...live] }),
       onLeaders,
     });
-    const seats = new ReplicaSeats(platform.env, metastore, replicas);
+    const seats = new ReplicaSeats(
+      platform.env,
+      metastore,
+      replicas,
+      leaseMsOf(config.get<number>("zookeeper.session.timeout.millis")),
+    );
     for (const [group, engine] of engines) seats.#serve(group, engine);
     try {
       await replicas.start(groupPorts);
@@ -72,6 +83,11 @@ export class ReplicaSeats {
     engine.onPropose = ({ request, epoch, change }) => {
       this.#env.spawn(`record of group ${group}`, async () => {
         try {
+          if (change === "confirm") {
+            const leaseMs = (await this.#replicas.confirm(group, epoch)) ? this.#leaseMs : 0;
+            engine.post({ kind: "proposed", request, leaseMs });
+            return;
+          }
           const record =
             "leader" in change
               ? await this.#replicas.handOver(group, epoch, change.leader)

@@ -12,6 +12,7 @@ import { type CompiledSelect, compileSelect } from "../../paths/compile.ts";
 import type { PathRoot, ReadSession } from "../../paths/indexed.ts";
 import { decodePath, type FunctionNamed } from "../../paths/path-codec.ts";
 import { type AppendRequest, eachRecord } from "../../protocol/append.ts";
+import type { ReadGate } from "../../replication/read-gate.ts";
 import type { Engine } from "../../task/engine.ts";
 import type { AppendReply, AppendToken, EngineFetch } from "../../task/engine-api.ts";
 import type { Subscription, WatchSink } from "../../task/proxies.ts";
@@ -55,6 +56,8 @@ export class EngineRequests {
   readonly #info: ModuleInstanceInfo;
   readonly #groups: ReadonlySet<number>;
   readonly #functionNamed: FunctionNamed;
+  /** Where the engine has other replicas. */
+  readonly #gate: ReadGate | undefined;
   readonly #compiled = new Map<string, CompiledSelect>();
 
   constructor(options: EngineRequestsOptions) {
@@ -64,6 +67,7 @@ export class EngineRequests {
     this.recordBytesMax = options.recordBytesMax;
     this.answerBytesMax = options.answerBytesMax;
     this.#engine = options.engine;
+    this.#gate = options.engine.replica?.reads;
     this.#module = options.module;
     this.#info = options.info;
     this.#groups = new Set(options.groups);
@@ -73,6 +77,17 @@ export class EngineRequests {
 
   /** True while the engine gets ready to close: appends are not answered, and come again at who has the store next. */
   holdsAppends = false;
+
+  /** The engine may have been succeeded without knowing it: what is asked of it has to wait (`whenConfirmed`). */
+  get unconfirmed(): boolean {
+    return this.#gate !== undefined && !this.#gate.open;
+  }
+
+  /** Calls `run` when it is certain that the engine leads, or with MOVED. */
+  whenConfirmed(run: (error: RamaError | null) => void): void {
+    if (this.#gate === undefined) run(null);
+    else this.#gate.wait(run);
+  }
 
   checkInstance(moduleInstanceId: string): void {
     if (moduleInstanceId === this.#info.moduleInstanceId) return;

@@ -72,6 +72,8 @@ export class Session {
   /** What drops the fetches that wait for records. */
   readonly #fetches = new Set<() => void>();
   #doneScheduled = false;
+  /** What waits for that the engine is certain to lead. */
+  readonly #held: Uint8Array[] = [];
   /** It has been told to look elsewhere; what it has sent since is for nobody. */
   #ended = false;
   #open = 0;
@@ -90,12 +92,31 @@ export class Session {
 
   onFrame(frame: Uint8Array): void {
     if (this.#ended) return;
+    // What appends say is not answered before it is committed.
+    if (frame[0] !== APPEND && (this.#held.length > 0 || this.#requests.unconfirmed)) {
+      this.#hold(frame);
+      return;
+    }
+    this.#handle(frame);
+  }
+
+  #handle(frame: Uint8Array): void {
     try {
       if (this.#hello === undefined) this.#greet(frame);
       else this.#dispatch(frame);
     } catch (error) {
       this.#refuse(error);
     }
+  }
+
+  /** Until it is certain that the engine leads; all that comes meanwhile stays behind it. */
+  #hold(frame: Uint8Array): void {
+    this.#held.push(frame.slice());
+    if (this.#held.length > 1) return;
+    this.#requests.whenConfirmed((error) => {
+      if (error !== null) this.goodbye(error);
+      for (const held of this.#held.splice(0)) if (!this.#ended) this.#handle(held);
+    });
   }
 
   goodbye(error: RamaError): void {

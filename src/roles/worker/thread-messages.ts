@@ -41,15 +41,22 @@ export type ToEngine =
     }
   /** The replica leads: hand the group over to this member. */
   | { readonly kind: "resign"; readonly request: number; readonly to: Member }
-  | { readonly kind: "proposed"; readonly request: number; readonly record?: GroupRecord; readonly failure?: string }
+  | {
+      readonly kind: "proposed";
+      readonly request: number;
+      readonly record?: GroupRecord;
+      /** Of a confirmation. */
+      readonly leaseMs?: number;
+      readonly failure?: string;
+    }
   | { readonly kind: "close" };
 
-/** A leading replica wants another in-sync set, or another leader. */
+/** A leading replica wants another in-sync set, or another leader, or to be sure that it leads. */
 export interface ProposeRecord {
   readonly kind: "propose";
   readonly request: number;
   readonly epoch: number;
-  readonly change: { readonly inSync: readonly Member[] } | { readonly leader: Member };
+  readonly change: { readonly inSync: readonly Member[] } | { readonly leader: Member } | "confirm";
 }
 
 export type FromEngine =

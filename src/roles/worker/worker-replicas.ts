@@ -77,6 +77,10 @@ export class WorkerReplicas {
     return this.#watches[group]!.handOver(epoch, to);
   }
 
+  confirm(group: number, epoch: number): Promise<boolean> {
+    return this.#watches[group]!.confirm(epoch);
+  }
+
   record(group: number): GroupRecord | undefined {
     return this.#watches[group]?.record;
   }
