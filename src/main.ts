@@ -5,6 +5,8 @@ import { commandNamed, commands, unknownCommand } from "./cli/commands.ts";
 import { helpOf, overview } from "./cli/help.ts";
 import { createPrint } from "./cli/print.ts";
 
+/** Commands that build modules and run none of them. */
+const buildsModules = new Set(["deploy", "explain"]);
 const stdout = {
   write: (text: string) => void process.stdout.write(text),
   isTty: process.stdout.isTTY === true,
@@ -37,6 +39,7 @@ async function main(argv: readonly string[]): Promise<number> {
     print.out(helpOf(command));
     return 0;
   }
+  if (buildsModules.has(name)) (await import("./roles/workbench/exact-lines.ts")).beginWithExactLines();
   // Everything heavy is loaded only now: help must be there at once.
   const { start } = await import("./start.ts");
   return start(argv, print);

@@ -64,7 +64,9 @@ export const errorTable = {
   METASTORE_NO_NODE: user("It is not there.", 404),
   METASTORE_UNAVAILABLE: passing("Check that ZooKeeper runs at zookeeper.servers and zookeeper.port."),
   // values and schemas
-  NOT_SERIALIZABLE: user("Use plain data, a class that the bundle exports, or a custom serialization."),
+  NOT_SERIALIZABLE: user(
+    "Use plain data, a class that the bundle exports (a client outside is given it: open({ classes: [MyClass] })), or a custom serialization.",
+  ),
   NOT_A_KEY: user("Use null, booleans, numbers, strings, bytes, dates or arrays of those as keys."),
   BAD_JSON: user("Send JSON; a marked string such as #__L5 must hold what its mark says."),
   BAD_VALUE: user("The bytes are not a value of this version."),

@@ -108,7 +108,9 @@ export function parseCommand(command: Command, argv: readonly string[]): Parsed 
   }
   if (rest < 0 && positionals.length > command.positionals.length) {
     const extra = positionals[command.positionals.length];
-    throw new RamaError("BAD_ARGUMENTS", `unexpected argument "${extra}"\nusage: ${usageOf(command)}`, {
+    const last = command.positionals.at(-1);
+    const before = last === undefined ? "" : ` after <${last.name}> (${last.help})`;
+    throw new RamaError("BAD_ARGUMENTS", `unexpected argument "${extra}"${before}\nusage: ${usageOf(command)}`, {
       command: command.name,
     });
   }

@@ -46,6 +46,11 @@ export abstract class Diff {
     return this;
   }
 
+  /** Printed by its fields alone. */
+  [Symbol.for("nodejs.util.inspect.custom")](): object {
+    return { ...this };
+  }
+
   protected get after(): unknown {
     return this.#after;
   }

@@ -437,3 +437,9 @@ test("process calls what handles the diff, or unhandled once and nothing else", 
   });
   expect(log).toEqual([3]);
 });
+
+test("a diff is printed by its fields alone", () => {
+  expect(Bun.inspect(new KeyDiff("a", new NewValueDiff(1)), { compact: true }).replace(/\s+/g, " ")).toBe(
+    '{ key: "a", valDiff: { value: 1, kind: "newValue" }, kind: "key" }',
+  );
+});

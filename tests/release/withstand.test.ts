@@ -133,6 +133,24 @@ test("a mistake in a module names its line before anything is sent", async () =>
   expect(err).toContain("*kee");
 });
 
+test("deploy and explain name the line of a mistake in a function whose last act is the builder's call", async () => {
+  const { cluster, home } = unpacked;
+  const helper = `import { Block } from "rama";
+const counted = () => {
+  return Block.create()
+    .each((x) => x, "*key").out("wrong");
+};
+`;
+  writeFileSync(
+    join(home, "helper.ts"),
+    helper + userModule.replace(".compoundAgg(", ".macro(counted()).compoundAgg("),
+  );
+  const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "helper.ts", "--tasks", "2");
+  expect(deployed).toMatchObject({ code: 1, err: expect.stringMatching(/helper\.ts:[34]: out binds vars/) });
+  const explained = await cluster.rama("explain", "helper.ts");
+  expect(explained).toMatchObject({ code: 1, err: expect.stringMatching(/helper\.ts:[34]: out binds vars/) });
+});
+
 test("an unknown module, a missing conductor and a misspelt setting say what to do", async () => {
   const { cluster, home } = unpacked;
   const unknown = await cluster.rama("moduleStatus", "NoSuchModule");

@@ -75,6 +75,8 @@ test("a missing positional is named", () => {
 test("one argument too many is named", () => {
   const error = refusal(() => parseCommand(command("destroy"), ["M", "N"]));
   expect(error.message).toStartWith('unexpected argument "N"');
+  const second = refusal(() => parseCommand(command("query"), ["M", "q", '"a"', "2"]));
+  expect(second.message).toStartWith('unexpected argument "2" after <args> (A JSON list of its arguments');
 });
 
 test("an unknown flag is refused with the usage of that command", () => {
