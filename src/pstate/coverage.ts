@@ -1,6 +1,7 @@
 // The key intervals of a structure in which every stored element has a node in memory, so that a range inside one needs no disk. Half-open
 // [from, to) over encoded element keys, disjoint, ascending. Evicting an element splits its interval; a structure that was born in memory starts with
-// one that spans all. More than `intervalsMax` are not worth their keep: all but the newest are forgotten.
+// one that spans all. Of more than `intervalsMax` one is forgotten, but neither the first nor the last: keys that ascend or descend (ids, times) go on there, and a key
+// beyond all that are stored is known to be absent without a look at the disk.
 import { keyEnd, keyStart } from "./layout.ts";
 
 const intervalsMax = 64;
@@ -35,6 +36,11 @@ export class Coverage {
     return low - 1;
   }
 
+  contains(at: string): boolean {
+    const i = this.#find(at);
+    return i >= 0 && this.#tos[i]! > at;
+  }
+
   /** End of the interval that contains `at`. */
   endFrom(at: string): string | undefined {
     const i = this.#find(at);
@@ -61,14 +67,13 @@ export class Coverage {
     }
     this.#froms.splice(first, last - first, start);
     this.#tos.splice(first, last - first, end);
-    if (this.#froms.length > intervalsMax) this.#reset(start, end);
+    if (this.#froms.length > intervalsMax) this.#forget(first + 2 < this.#froms.length ? first + 1 : first - 1);
     this.complete = this.#froms.length === 1 && this.#froms[0]! <= keyStart && this.#tos[0]! >= keyEnd;
   }
 
-  #reset(from: string, to: string): void {
-    this.clear();
-    this.#froms.push(from);
-    this.#tos.push(to);
+  #forget(i: number): void {
+    this.#froms.splice(i, 1);
+    this.#tos.splice(i, 1);
   }
 
   /** The element `at` leaves memory. */
@@ -82,7 +87,7 @@ export class Coverage {
     const right = after < to;
     this.#froms.splice(i, 1, ...(left ? [from] : []), ...(right ? [after] : []));
     this.#tos.splice(i, 1, ...(left ? [at] : []), ...(right ? [to] : []));
-    if (this.#froms.length > intervalsMax) this.clear();
+    if (this.#froms.length > intervalsMax) this.#forget(i === 0 ? 1 : i);
   }
 
   clear(): void {

@@ -24,7 +24,7 @@ export class StoredMap extends IndexedMap {
     const normal = typeof key === type.key.fast && key === key ? key : type.key.normal(key);
     let node = structure.peek(normal);
     if (node === undefined) {
-      if (structure.coverage.complete) return undefined;
+      if (structure.covers(normal)) return undefined;
       node = structure.node(normal);
     } else node.referenced = true;
     const stored = view.valueOf(node);
@@ -37,7 +37,7 @@ export class StoredMap extends IndexedMap {
     const { view, structure } = this.place;
     const normal = structure.type!.key.normal(key);
     const node = structure.peek(normal);
-    if (node === undefined && structure.coverage.complete) return false;
+    if (node === undefined && structure.covers(normal)) return false;
     return view.valueOf(node ?? structure.node(normal)) !== undefined;
   }
 
@@ -106,7 +106,7 @@ export class StoredMap extends IndexedMap {
     const type = structure.type!;
     const normal = type.key.normal(key);
     const found = structure.peek(normal);
-    if (found === undefined && structure.coverage.complete) return;
+    if (found === undefined && structure.covers(normal)) return;
     const node = found ?? structure.node(normal);
     const element = structure.valueType(normal);
     if (!type.tracked && !element.holds) {

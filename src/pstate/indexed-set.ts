@@ -16,7 +16,7 @@ export class StoredSet extends IndexedSet {
     const { view, structure } = this.place;
     const normal = structure.type!.key.normal(element);
     const node = structure.peek(normal);
-    if (node === undefined && structure.coverage.complete) return false;
+    if (node === undefined && structure.covers(normal)) return false;
     return view.valueOf(node ?? structure.node(normal)) !== undefined;
   }
 
@@ -35,7 +35,7 @@ export class StoredSet extends IndexedSet {
     const type = structure.type!;
     const normal = type.key.normal(element);
     const found = structure.peek(normal);
-    if (found === undefined && structure.coverage.complete) return;
+    if (found === undefined && structure.covers(normal)) return;
     const node = found ?? structure.node(normal);
     const removed = type.tracked && structure.currentOf(node) !== undefined;
     view.writer().write(node, undefined);

@@ -112,6 +112,12 @@ export class Structure {
     return this.#byKey.get(key);
   }
 
+  /** A key of it (normal) without a node is absent. */
+  covers(key: unknown): boolean {
+    const { coverage } = this;
+    return coverage.complete || (!coverage.empty && key !== undefined && coverage.contains(latin1Of(encodeKey(key))));
+  }
+
   /** The node, made when it is not in memory. Its values may be UNKNOWN. */
   node(key: unknown): Node {
     if (typeof key === "object" && key !== null) return this.#composite(key);
@@ -140,7 +146,7 @@ export class Structure {
   }
 
   #take(node: Node): void {
-    if (this.coverage.complete) {
+    if (this.covers(node.key)) {
       node.current = undefined;
       node.applied = undefined;
     }
