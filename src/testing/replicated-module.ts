@@ -67,11 +67,13 @@ export class ReplicatedModule {
   /** By worker index. */
   readonly #workers: (WorkerLife | undefined)[] = [];
   #lives = 0;
+  #module: CompiledModule;
   #version = 1;
 
   private constructor(options: ReplicatedModuleOptions) {
     const { module, tasks, threads, workers, replicationFactor, hosts } = options;
     this.#options = options;
+    this.#module = module;
     this.#classes = options.classes ?? new ClassRegistry();
     this.info = {
       moduleName: module.definition.name,
@@ -97,6 +99,11 @@ export class ReplicatedModule {
     return module;
   }
 
+  /** Workers that start from now on run this version; the data stays. */
+  replace(module: CompiledModule): void {
+    this.#module = module;
+  }
+
   client(host = "client"): ClientCore {
     const { world } = this.#options;
     return new ClientCore({
@@ -113,7 +120,7 @@ export class ReplicatedModule {
   get routes(): ModuleRoutes {
     const known = this.#workers.find((worker) => worker !== undefined && !worker.dead && worker.leaders.length > 0);
     const nowhere = Array.from({ length: this.info.numThreads }, () => ({ host: "", port: 0 }));
-    return moduleRoutes(this.info, objectTable(this.#options.module), known?.leaders ?? nowhere, this.#version);
+    return moduleRoutes(this.info, objectTable(this.#module), known?.leaders ?? nowhere, this.#version);
   }
 
   /** Waits until every task group is served by somebody. */
@@ -238,9 +245,9 @@ export class ReplicatedModule {
   }
 
   #openReplica(life: WorkerLife, worker: number, group: number): Promise<GroupReplica> {
+    const module = this.#module;
     const {
       world,
-      module,
       settings = [],
       replicationFactor,
       manualTicks = true,
