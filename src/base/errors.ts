@@ -105,7 +105,7 @@ export const errorTable = {
   FIELD_MISSING: user("Give the record that field, or destructure with an object pattern."),
   BAD_PARTITION: user("Return a partition index inside [0, partitions)."),
   PROCESSING_FAILED: user("The record is stored and is retried by its source's mode; see the cause.", 500),
-  OVERLOADED: passing("Append more slowly; nothing was stored."),
+  OVERLOADED: passing("Do less at once: wait for answers before you ask for more. Nothing was stored."),
   NOT_APPENDABLE: user("Append from module code, or use another depot scheme."),
   OFFSET_OUT_OF_RANGE: user("Read between the start and end offsets of the partition."),
   APPEND_OUTCOME_UNKNOWN: passing("The record may be stored: read before you append it again."),

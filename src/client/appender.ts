@@ -12,7 +12,7 @@ import { FrameReader, FrameWriter } from "../protocol/frame-fields.ts";
 import type { DepotRoute, RoutePartitioning } from "../protocol/routes.ts";
 import type { AppendWaiter } from "./append-batch.ts";
 import { type CallContext, call } from "./call.ts";
-import { PartitionQueue } from "./partition-queue.ts";
+import { appendCostBytes, PartitionQueue, queueFull } from "./partition-queue.ts";
 import type { RouteTable } from "./routing.ts";
 
 interface HeldRecord {
@@ -35,6 +35,8 @@ export class Appender {
   readonly #queues = new Map<number, PartitionQueue>();
   /** Records whose partition is not known yet; while there are any, later ones stand behind them. */
   readonly #held: HeldRecord[] = [];
+  /** Their bytes, and what each costs beside. */
+  #heldBytes = 0;
   #draining = false;
 
   constructor(context: CallContext, moduleName: string, depotName: string) {
@@ -88,7 +90,7 @@ export class Appender {
     const error = new RamaError("CONNECTION_LOST", "the client was closed before the append was sent", {
       stored: false,
     });
-    for (const held of this.#held.splice(0)) held.waiter.notAppended(held.tag, error);
+    for (const held of this.#unhold(this.#held.length)) held.waiter.notAppended(held.tag, error);
     for (const queue of this.#queues.values()) queue.close();
   }
 
@@ -104,6 +106,9 @@ export class Appender {
   #hold(record: unknown, level: AckLevelName, waiter: AppendWaiter, tag: number): void {
     const value = encodeValue(record, this.#context.classes);
     if (value.length > this.#recordBytesMax) throw tooLarge(value.length, this.#recordBytesMax);
+    if (this.#heldBytes > this.#context.config.get<number>("foreign.depot.queued.bytes"))
+      throw queueFull(`${this.#depotName} of ${this.#moduleName}`, this.#heldBytes);
+    this.#heldBytes += value.length + appendCostBytes;
     this.#held.push({ value, level, waiter, tag });
     if (!this.#draining) this.#startDrain();
   }
@@ -141,15 +146,28 @@ export class Appender {
       ) {
         return this.#drainOneByOne(taken);
       }
-      this.#held.splice(0, taken.length);
+      this.#unhold(taken.length);
       for (const { waiter, tag } of taken) waiter.notAppended(tag, error);
       return;
     }
     if (this.#held[0] !== taken[0]) return; // closed meanwhile
-    this.#held.splice(0, taken.length);
-    taken.forEach(({ value, level, waiter, tag }, i) => {
-      this.#queue(tasks[i]!).addEncoded(value, level, waiter, tag);
-    });
+    this.#unhold(taken.length);
+    for (const [i, held] of taken.entries()) this.#enqueue(tasks[i]!, held);
+  }
+
+  #unhold(count: number): HeldRecord[] {
+    const gone = this.#held.splice(0, count);
+    for (const { value } of gone) this.#heldBytes -= value.length + appendCostBytes;
+    return gone;
+  }
+
+  #enqueue(task: number, { value, level, waiter, tag }: HeldRecord): void {
+    try {
+      this.#queue(task).addEncoded(value, level, waiter, tag);
+    } catch (error) {
+      if (!(error instanceof RamaError)) throw error;
+      waiter.notAppended(tag, error);
+    }
   }
 
   async #drainOneByOne(taken: readonly HeldRecord[]): Promise<void> {
@@ -162,12 +180,12 @@ export class Appender {
             ? (await this.#askTasks(depot, [held]))[0]!
             : this.#choose(depot, table.numTasks, this.#decode(held.value));
         if (this.#held[0] !== held) return;
-        this.#held.shift();
-        this.#queue(task).addEncoded(held.value, held.level, held.waiter, held.tag);
+        this.#unhold(1);
+        this.#enqueue(task, held);
       } catch (error) {
         if (!(error instanceof RamaError)) throw error;
         if (this.#held[0] !== held) return;
-        this.#held.shift();
+        this.#unhold(1);
         held.waiter.notAppended(held.tag, error);
       }
     }
@@ -234,6 +252,7 @@ export class Appender {
         timeoutMs: this.#timeoutMs,
         flushDelayMs: this.#flushDelayMs,
         recordBytesMax: this.#recordBytesMax,
+        queuedBytesMax: this.#context.config.get("foreign.depot.queued.bytes"),
       });
       this.#queues.set(task, queue);
     }

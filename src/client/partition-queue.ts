@@ -22,6 +22,8 @@ const capacityMax = 64 * 1024;
 /** Sending pauses above this many unsent bytes on the connection. */
 const unsentPauseBytes = 8 * 1024 * 1024;
 const unsentPauseMs = 5;
+/** So few batches are not worth a look at their bytes. */
+const batchesUncounted = 4;
 
 export interface PartitionQueueOptions {
   readonly context: CallContext;
@@ -31,6 +33,15 @@ export interface PartitionQueueOptions {
   readonly timeoutMs: number;
   readonly flushDelayMs: number;
   readonly recordBytesMax: number;
+  readonly queuedBytesMax: number;
+}
+
+/** What an append that waits costs beside its bytes. */
+export const appendCostBytes = 128;
+
+export function queueFull(where: string, bytes: number): RamaError {
+  const message = `appends of ${bytes} bytes to ${where} wait at this client already (foreign.depot.queued.bytes); nothing was appended`;
+  return new RamaError("OVERLOADED", message, { stored: false, bytes });
 }
 
 const header = new FrameWriter(64);
@@ -90,10 +101,19 @@ export class PartitionQueue {
   #batchFor(level: AckLevelName): AppendBatch {
     const last = this.#waiting.at(-1);
     if (last !== undefined && last.level === level && last.sequence < 0 && !last.full) return last;
+    this.#checkRoom();
     const { context, timeoutMs } = this.#options;
     const batch = new AppendBatch(level, context.env.monotonicMs() + timeoutMs, context.classes, this.#capacity);
     this.#waiting.push(batch);
     return batch;
+  }
+
+  /** Looked at once in a batch. */
+  #checkRoom(): void {
+    if (this.#waiting.length < batchesUncounted) return;
+    let bytes = 0;
+    for (const batch of this.#waiting) bytes += batch.bytes + batch.count * appendCostBytes;
+    if (bytes > this.#options.queuedBytesMax) throw queueFull(this.#where(), bytes);
   }
 
   #sendSoon(batch: AppendBatch): void {

@@ -246,6 +246,13 @@ export const options: readonly Option[] = [
   ),
   config("client", "foreign.depot.flush.delay.millis", int(0, 10000), 0, "How long appends wait for company."),
   config("client", "foreign.depot.operation.timeout.millis", int(1), 20000, "Timeout of an append or depot read."),
+  config(
+    "client",
+    "foreign.depot.queued.bytes",
+    int(1024),
+    64 * megabyte,
+    "Appends to one partition that wait at the client, with 128 bytes for each; more are OVERLOADED at once.",
+  ),
   config("client", "foreign.pstate.operation.timeout.millis", int(1), 20000, "Timeout of a PState read."),
   config("client", "foreign.query.operation.timeout.millis", int(1), 60000, "Timeout of a query invoke at the client."),
   config("client", "foreign.proxy.thread.pool.size", int(1), 2, "Accepted for compatibility; not used."),

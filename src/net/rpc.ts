@@ -25,6 +25,8 @@ const maxQueuedStreamBytes = 64 * 1024 * 1024;
 /** A sender of a stream waits while more than this is unsent. */
 const streamUnsentBytes = 1024 * 1024;
 const streamWaitMs = 2;
+/** Calls of one peer that are being carried out; more are OVERLOADED. */
+const runningMax = 1_000;
 const emptyBody = new Uint8Array(0);
 
 /** What a handler knows about the call it carries out. */
@@ -199,6 +201,11 @@ export class RpcPeer implements ConnectionHandlers {
   }
 
   async #carryOut(id: number, method: number, body: Uint8Array): Promise<void> {
+    if (this.#running.size >= runningMax) {
+      const message = `${runningMax} calls of this connection are not answered yet`;
+      this.#send(ERROR, id, method, encodeError(new RamaError("OVERLOADED", message)));
+      return;
+    }
     const controller = new AbortController();
     this.#running.set(id, controller);
     try {

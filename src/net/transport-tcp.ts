@@ -14,10 +14,19 @@ export interface TcpTransportOptions {
   readonly maxFrameBytes?: number;
   /** Bytes given to `send` that the peer has not taken yet; above it the connection is closed. Default 64 MB. */
   readonly maxUnsentBytes?: number;
+  /** Of one listener; one more is closed at once. Default 8192. */
+  readonly maxConnections?: number;
 }
 
+const defaultMaxConnections = 8192;
 const defaultMaxFrameBytes = 20 * 1024 * 1024;
 const defaultMaxUnsentBytes = 64 * 1024 * 1024;
+/**
+ * Back-pressure: a peer that has called us and does not take its answers is not read from beyond this share of the limit, and closed when it has taken nothing for so long. Those that we
+ * call are always read, so two that wait for each other cannot come about.
+ */
+const pauseShare = 1 / 16;
+const stalledMs = 60_000;
 /** How long a closing connection may take to send what it still holds. */
 const lingerMs = 5_000;
 /** Gathered bytes that are written without waiting for the end of the turn: the kernel and the peer can work meanwhile. */
@@ -32,6 +41,7 @@ export function tcpTransport(env: Env, options: TcpTransportOptions = {}): Trans
   const limits: Limits = {
     maxFrameBytes: options.maxFrameBytes ?? defaultMaxFrameBytes,
     maxUnsentBytes: options.maxUnsentBytes ?? defaultMaxUnsentBytes,
+    maxConnections: options.maxConnections ?? defaultMaxConnections,
   };
   return {
     listen: (address, onConnection) => listen(env, limits, address, onConnection),
@@ -42,6 +52,7 @@ export function tcpTransport(env: Env, options: TcpTransportOptions = {}): Trans
 interface Limits {
   readonly maxFrameBytes: number;
   readonly maxUnsentBytes: number;
+  readonly maxConnections: number;
 }
 
 function listen(
@@ -51,8 +62,17 @@ function listen(
   onConnection: (connection: Connection) => ConnectionHandlers,
 ): Promise<Listener> {
   const open = new Set<TcpConnection>();
+  let full = false;
   const server = net.createServer(socketOptions, (socket) => {
-    const connection = new TcpConnection(env, limits, socket);
+    if (open.size >= limits.maxConnections) {
+      if (!full) env.log.warn("connections are refused", { port: address.port, open: open.size });
+      full = true;
+      socket.on("error", () => {});
+      socket.destroy();
+      return;
+    }
+    full = false;
+    const connection = new TcpConnection(env, limits, socket, true);
     open.add(connection);
     socket.once("close", () => open.delete(connection));
     connection.start(onConnection(connection));
@@ -99,7 +119,7 @@ function connect(
     socket.on("error", onError);
     socket.once("connect", () => {
       timer.cancel();
-      const connection = new TcpConnection(env, limits, socket);
+      const connection = new TcpConnection(env, limits, socket, false);
       connection.start(handlers);
       socket.removeListener("error", onError);
       resolve(connection);
@@ -125,8 +145,12 @@ class TcpConnection implements Connection {
   #gathered = 0;
   #aboveHalf = false;
   #linger: Timer | undefined;
+  readonly #isAccepted: boolean;
+  /** While the peer is not read from: looks whether it takes anything. */
+  #stalled: Timer | undefined;
 
-  constructor(env: Env, limits: Limits, socket: net.Socket) {
+  constructor(env: Env, limits: Limits, socket: net.Socket, isAccepted: boolean) {
+    this.#isAccepted = isAccepted;
     this.#env = env;
     this.#limits = limits;
     this.#socket = socket;
@@ -152,8 +176,10 @@ class TcpConnection implements Connection {
     });
     this.#socket.on("error", (error) => this.#end(messageOf(error), true));
     this.#socket.on("end", () => this.#end("closed by the peer", false));
+    if (this.#isAccepted) this.#socket.on("drain", () => this.#resume());
     this.#socket.on("close", () => {
       this.#linger?.cancel();
+      this.#stalled?.cancel();
       this.#end("connection closed", true);
     });
   }
@@ -220,8 +246,11 @@ class TcpConnection implements Connection {
     }
     const unsent = socket.writableLength;
     if (unsent > this.#limits.maxUnsentBytes) {
-      this.#end(`more than ${this.#limits.maxUnsentBytes} bytes wait for a peer that does not read`, true);
-    } else if (unsent > this.#limits.maxUnsentBytes / 2 && !this.#aboveHalf) {
+      this.#endUnread(`more than ${this.#limits.maxUnsentBytes} bytes wait for a peer that does not read`);
+      return;
+    }
+    if (this.#isAccepted && unsent > this.#limits.maxUnsentBytes * pauseShare) this.#pause(unsent);
+    if (unsent > this.#limits.maxUnsentBytes / 2 && !this.#aboveHalf) {
       this.#aboveHalf = true;
       socket.once("drain", () => {
         this.#aboveHalf = false;
@@ -230,8 +259,36 @@ class TcpConnection implements Connection {
     }
   }
 
+  #pause(unsent: number): void {
+    if (this.#stalled !== undefined) return;
+    this.#socket.pause();
+    this.#watchStalled(unsent);
+  }
+
+  #watchStalled(before: number): void {
+    this.#stalled = this.#env.setTimer(stalledMs, () => {
+      const unsent = this.#socket.writableLength;
+      if (unsent >= before)
+        this.#endUnread(`the peer has read nothing for ${stalledMs / 1000} s; ${unsent} bytes wait for it`);
+      else this.#watchStalled(unsent);
+    });
+  }
+
+  #resume(): void {
+    if (this.#stalled === undefined) return;
+    this.#stalled.cancel();
+    this.#stalled = undefined;
+    if (!this.#closed) this.#socket.resume();
+  }
+
+  #endUnread(why: string): void {
+    this.#env.log.warn("a connection is closed", { remote: this.remote, why });
+    this.#end(why, true);
+  }
+
   #refuse(length: number): void {
     const limit = this.#limits.maxFrameBytes;
+    this.#stalled?.cancel();
     this.#end(`FRAME_TOO_LARGE: a frame of ${length} bytes, at most ${limit} are allowed`, false);
   }
 

@@ -8,15 +8,24 @@ import { HeldAppends } from "./held-appends.ts";
 import { clientJobs } from "./run-queue.ts";
 import type { Task } from "./task.ts";
 
+/** Records of clients that are not stored yet, in the queue or held back, of one engine; what comes beyond is refused at once. A client has at most 8 MB on the way to a partition. */
+const waitingBytesMax = 128 * 1024 * 1024;
 const nothing = (): void => {};
 
 export class EngineAppends {
   readonly #core: EngineCore;
   readonly #held: HeldAppends;
+  /** At most `waitingBytesMax`, and one frame. */
+  #waitingBytes = 0;
 
   constructor(core: EngineCore) {
     this.#core = core;
-    this.#held = new HeldAppends(core.options.env, () => core.view.number("replication.depot.append.timeout.millis"));
+    const timeoutMs = () => core.view.number("replication.depot.append.timeout.millis");
+    this.#held = new HeldAppends(core.options.env, timeoutMs, (append) => this.#left(append));
+  }
+
+  #left(append: EngineAppend): void {
+    this.#waitingBytes -= append.records.length;
   }
 
   /** Partitions have room again, perhaps: what is held back is stored where it may be. */
@@ -35,10 +44,15 @@ export class EngineAppends {
     if (error === null && (this.#core.refusal ?? this.#core.stalled) !== null && !this.#isStored(append)) {
       error = this.#core.refusal ?? this.#core.stalled;
     }
+    if (this.#waitingBytes > waitingBytesMax) {
+      const message = `${this.#waitingBytes} bytes of appends wait at this engine; nothing was stored`;
+      error ??= new RamaError("OVERLOADED", message, { task: append.task });
+    }
     if (error !== null) {
       append.reply(error, -1, null, null);
       return;
     }
+    this.#waitingBytes += append.records.length;
     this.#core.loop.push(clientJobs, { run: () => this.#take(append) }, 1);
     if (append.level === "none") append.reply(null, -1, null, null);
   }
@@ -81,6 +95,7 @@ export class EngineAppends {
 
   readonly #storeAppend = (append: EngineAppend): void => {
     const { depot, task, token, records, count, level, reply } = append;
+    this.#left(append);
     this.#storeRecords(
       this.#core.tasks[task]!,
       depot,

@@ -17,6 +17,8 @@ export class HeldAppends {
   constructor(
     readonly env: Env,
     readonly timeoutMs: () => number,
+    /** Told of each that ends without having been stored. */
+    readonly rejected: (append: EngineAppend) => void,
   ) {}
 
   get empty(): boolean {
@@ -51,7 +53,10 @@ export class HeldAppends {
 
   rejectAll(error: RamaError): void {
     for (const held of this.#byPartition.values()) {
-      for (let next = held.shift(); next !== undefined; next = held.shift()) next.append.reply(error, -1, null, null);
+      for (let next = held.shift(); next !== undefined; next = held.shift()) {
+        this.rejected(next.append);
+        next.append.reply(error, -1, null, null);
+      }
     }
     this.#byPartition.clear();
     this.#timer?.cancel();
@@ -71,6 +76,7 @@ export class HeldAppends {
     for (const [key, held] of this.#byPartition) {
       for (let next = held.peek(); next !== undefined && next.untilMs <= nowMs; next = held.peek()) {
         held.shift();
+        this.rejected(next.append);
         const message =
           "a stream topology of this depot is at topology.stream.max.executing.per.task; nothing was stored";
         next.append.reply(new RamaError("OVERLOADED", message, { task: next.append.task }), -1, null, null);

@@ -89,6 +89,73 @@ describe("the TCP transport", () => {
     server.close();
   });
 
+  test("does not read more requests of a caller that takes no answers, and goes on when it does", async () => {
+    const answer = new Uint8Array(64 * 1024);
+    let asked = 0;
+    let open!: Connection;
+    const far = recorder((_frame, connection) => {
+      open = connection;
+      asked++;
+      connection.send(answer);
+    });
+    const roomy = { ...limits, maxUnsentBytes: 64 * 1024 * 1024 };
+    const listener = await tcpTransport(env, roomy).listen({ host: "127.0.0.1", port: 0 }, () => far);
+    const socket = net.connect(listener.port, "127.0.0.1");
+    let received = 0;
+    socket.pause();
+    const request = Buffer.alloc(4 + 16_384);
+    request.writeUInt32LE(16_384);
+    const requests = 2_000;
+    for (let i = 0; i < requests; i++) socket.write(request);
+    // It stands still once no more requests come.
+    for (let before = -1; asked === 0 || before !== asked; ) {
+      before = asked;
+      await env.sleep(200);
+    }
+    expect(asked).toBeLessThan(requests / 2);
+    expect(open.unsentBytes).toBeLessThan(16 * 1024 * 1024);
+    const all = Promise.withResolvers<void>();
+    socket.on("data", (chunk) => {
+      received += chunk.length;
+      if (received === requests * (answer.length + 4)) all.resolve();
+    });
+    socket.resume();
+    await all.promise;
+    expect(asked).toBe(requests);
+    socket.destroy();
+    await far.closed;
+    await listener.close();
+  });
+
+  test("closes what comes to a listener beyond its number of connections, and serves those that it has", async () => {
+    const far = recorder((frame, connection) => connection.send(frame));
+    const few = { ...limits, maxConnections: 2 };
+    const listener = await tcpTransport(env, few).listen({ host: "127.0.0.1", port: 0 }, () => far);
+    const address = { host: "127.0.0.1", port: listener.port };
+    const near = recorder();
+    const transport = tcpTransport(env, limits);
+    const first = await transport.connect(address, near);
+    const second = await transport.connect(address, recorder());
+    const refused = recorder();
+    await transport.connect(address, refused);
+    expect(await refused.closed).toBeDefined();
+    first.send(new Uint8Array([65]));
+    expect(await near.count(1)).toEqual(["A"]);
+    second.close();
+    await far.closed;
+    // The place is free once the listener has seen the end of the second.
+    let third = recorder();
+    for (;;) {
+      third = recorder();
+      const connection = await transport.connect(address, third);
+      connection.send(new Uint8Array([66]));
+      const served = await Promise.race([third.count(1), third.closed.then(() => undefined)]);
+      if (served !== undefined) break;
+    }
+    first.close();
+    await listener.close();
+  });
+
   test("an address that does not answer is CONNECT_FAILED after the timeout", async () => {
     // A full backlog answers nothing on Linux; a name that cannot be resolved fails at once. Both must end as CONNECT_FAILED.
     const error = await tcpTransport(env)

@@ -53,6 +53,8 @@ import { SessionWatches } from "./session-watches.ts";
 const requestsMax = 200_000;
 /** With as many paths as a connection may have, 64 MB. */
 const specBytesMax = 64 * 1024;
+/** With more than this unsent, answers become failures: a client that asks faster than it reads is told so before its connection has to be closed. */
+const unreadBytesMax = 32 * 1024 * 1024;
 /** Of one fetch, whatever the other side asks for. */
 const fetchBytesMax = 2 * 1024 * 1024;
 const fetchWaitMaxMs = 60_000;
@@ -414,6 +416,12 @@ export class Session {
 
   #sendAnswer(request: number, writer: FrameWriter): void {
     const limit = this.#requests.answerBytesMax;
+    const { unsentBytes } = this.#connection;
+    if (unsentBytes > unreadBytesMax) {
+      const message = `${unsentBytes} bytes of answers on this connection have not been read`;
+      this.#fail(request, new RamaError("OVERLOADED", message, { unsentBytes }));
+      return;
+    }
     if (writer.length <= limit) {
       this.#connection.send(writer.view());
       return;

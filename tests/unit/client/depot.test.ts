@@ -241,3 +241,40 @@ describe("trouble on the way", () => {
     expect(await depot("*byUser").getObjectInfo()).toEqual({ module: "M", name: "*byUser", numPartitions: 4 });
   });
 });
+
+describe("more than the client may queue", () => {
+  const outcomes = async (appends: readonly Promise<unknown>[]): Promise<Record<string, number>> => {
+    const counts: Record<string, number> = {};
+    for (const end of await Promise.all(appends.map(codeOf))) counts[end] = (counts[end] ?? 0) + 1;
+    return counts;
+  };
+
+  test("is OVERLOADED at once before the routes are known, and what was taken is appended", async () => {
+    const { cluster, depot } = await started({ "foreign.depot.queued.bytes": 20_000 });
+    const global = depot("*global");
+    const ends = await outcomes(Array.from({ length: 1_000 }, (_, n) => global.append(n)));
+    expect(Object.keys(ends).sort()).toEqual(["OVERLOADED", "resolved"]);
+    expect(ends["resolved"]).toBeGreaterThan(100);
+    expect(cluster.values(2)).toHaveLength(ends["resolved"]!);
+    await global.append("later");
+    expect(cluster.values(2).at(-1)).toBe("later");
+  });
+
+  test("is OVERLOADED once the pipe to the engine is full, says that nothing was appended, and keeps the order", async () => {
+    const { cluster, depot } = await started({ "foreign.depot.queued.bytes": 1_000_000 });
+    const global = depot("*global");
+    await global.append("first");
+    const text = "x".repeat(500);
+    const appends = Array.from({ length: 20_000 }, (_, n) => global.append({ n, text }));
+    const error = await Promise.all(appends).catch((e: RamaError) => e);
+    expect(error).toMatchObject({ code: "OVERLOADED", facts: { stored: false } });
+    const ends = await outcomes(appends);
+    expect(Object.keys(ends).sort()).toEqual(["OVERLOADED", "resolved"]);
+    const stored = cluster
+      .values(2)
+      .slice(1)
+      .map((record) => (record as { n: number }).n);
+    expect(stored).toHaveLength(ends["resolved"]!);
+    expect(stored).toEqual([...stored].sort((a, b) => a - b));
+  });
+});
