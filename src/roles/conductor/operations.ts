@@ -21,6 +21,8 @@ import { checkedUpdate, nextInstance, nextOptions } from "./updates.ts";
 const pollMs = 20;
 /** How long a caller waits for a destroy before it is told that it goes on by itself. */
 const destroyWaitMs = 60_000;
+/** Somebody else has changed the module's record meanwhile. */
+const conflictsMax = 3;
 
 export interface OperationsOptions {
   readonly env: Env;
@@ -90,13 +92,30 @@ export class Operations {
   }
 
   /** Resolves once the new version serves; rejects when the update is refused or was rolled back, and then the old version runs on. */
-  async update(request: UpdateRequest): Promise<LaunchAnswer> {
+  update(request: UpdateRequest): Promise<LaunchAnswer> {
+    return this.#unbalanced(request.moduleName, () => this.#update(request));
+  }
+
+  /** Leaders are balanced without anybody's asking: nobody who asks for something else should be refused for that. */
+  async #unbalanced<T>(moduleName: string, work: () => Promise<T>): Promise<T> {
+    for (let left = conflictsMax; ; left--) {
+      const found = await this.#options.store.module(moduleName);
+      if (found !== undefined && isBalancing(found.value)) await this.#drive(moduleName);
+      try {
+        return await work();
+      } catch (error) {
+        const isRace = error instanceof RamaError && error.code === "METASTORE_CONFLICT";
+        if (!isRace || left === 0) throw error;
+      }
+    }
+  }
+
+  async #update(request: UpdateRequest): Promise<LaunchAnswer> {
     const { env, store } = this.#options;
     const { moduleName } = request;
     if (!this.#options.hasBundle(request.bundleHash)) {
       throw new RamaError("BAD_BUNDLE", "the bundle has not been uploaded", { hash: request.bundleHash });
     }
-    if (this.#balances.has(moduleName)) await this.#running.get(moduleName);
     const { value: record, version } = await store.requireModule(moduleName);
     const deletedObjects = await checkedUpdate(store, record, request, this.#options.migrationsOf);
     await this.#checkDependencies(request);
@@ -116,7 +135,11 @@ export class Operations {
     throw new RamaError("MODULE_NOT_RUNNING", `the update was not carried out: ${why}`, { module: moduleName });
   }
 
-  async destroy(moduleName: string): Promise<void> {
+  destroy(moduleName: string): Promise<void> {
+    return this.#unbalanced(moduleName, () => this.#destroy(moduleName));
+  }
+
+  async #destroy(moduleName: string): Promise<void> {
     const { env, store } = this.#options;
     const dependents = await this.#dependents(moduleName);
     const { value: record, version } = await store.requireModule(moduleName);
