@@ -283,7 +283,7 @@ export class FlowBuilder {
         throw builderError(
           "NOT_ALLOWED_HERE",
           node,
-          `${nodeText(node)} belongs into a batch block, not into a branch of it`,
+          `${nodeText(node)} stands in a batch block (batchBlock(…), a SubBatch, the body of a query topology), outside its branches and loops`,
         );
     }
   }

@@ -429,6 +429,20 @@ describe("structural errors name their code, the documented words and a line", (
       /Could not produce valid preagg configuration.*:missing-input \*x.*:no-possible-joins/,
     ],
     [
+      "helper vars of an optional source that are ground",
+      list(["a", 1])
+        .out("*t")
+        .each(Ops.EXPAND, "*t")
+        .out("*k", "**v")
+        .freshBatchSource()
+        .macro(list("a"))
+        .out("*k")
+        .each(Ops.TUPLE, "*k", "**v")
+        .out("*r"),
+      "PREAGG_NO_JOIN",
+      /:missing-input \*\*v.*one with \*\* vars on all its others.*\*t as \*___t\)/,
+    ],
+    [
       "sources left unjoined",
       list(1).out("*x").freshBatchSource().macro(list(2)).out("*y").agg(Agg.count()).out("*n"),
       "UNJOINED_SOURCES",

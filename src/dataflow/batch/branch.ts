@@ -61,6 +61,15 @@ export function joinKeys(a: Names, b: Names): string[] | undefined {
   return keys;
 }
 
+/** Ground vars of optional sources that keep them from being joined: no other source has them. */
+export function hindrances(branches: readonly Names[]): string[] {
+  return branches.flatMap((branch) => {
+    if (!branch.frozen) return [];
+    const others = branches.filter((other) => other !== branch);
+    return [...branch.ground].filter((name) => !others.some(({ ground }) => ground.has(name)));
+  });
+}
+
 export function joinedNames(a: Names, b: Names): Names {
   return {
     ground: new Set([...a.ground, ...b.ground]),

@@ -9,7 +9,7 @@ import { Ops } from "../ops.ts";
 import type { Scope } from "../scope.ts";
 import { checkKind } from "../where.ts";
 import { type AggPart, aggContent } from "./agg-sink.ts";
-import { type Branch, findJoins, instanceVar, namesOf, namesSince } from "./branch.ts";
+import { type Branch, findJoins, hindrances, instanceVar, namesOf, namesSince } from "./branch.ts";
 import type { FlowPhase, PhaseWhere } from "./flow.ts";
 import { buildSteps, type Group, groupedAggs, groupsOf, isAggregator, refuseInPostAgg } from "./groups.ts";
 import { joinBranches } from "./join.ts";
@@ -121,10 +121,14 @@ export class BatchBuilder {
       return `${branch.first.line} (${[...names.all].join(", ")})`;
     });
     const what = missing.length === 0 ? "a source with ** vars only waits to be joined" : missing.join(", ");
+    const alone = hindrances(this.#branches.map((branch) => namesOf(branch, this.#outside)));
+    const helpers = alone.map((name) => `${name} as *___${name.slice(1)}`).join(", ");
+    const hint =
+      alone.length === 0 ? "" : `; one with ** vars on all its others, so write what only helps there (${helpers})`;
     return builderError(
       "PREAGG_NO_JOIN",
       node,
-      `Could not produce valid preagg configuration for ${nodeText(node)} :missing-input ${what} :no-possible-joins; the sources are ${sources.join("; ")}. Sources are joined on all vars that they have in common`,
+      `Could not produce valid preagg configuration for ${nodeText(node)} :missing-input ${what} :no-possible-joins; the sources are ${sources.join("; ")}. Sources are joined on all vars that they have in common${hint}`,
       { missing },
     );
   }
