@@ -1,6 +1,7 @@
 // Calls that change or describe the cluster, answered by the conductor over `net/rpc.ts`; bodies are CBOR (base/codec.ts). The CLI and
 // `rama dev` make them. Method numbers are never used twice.
 import type {
+  Leaderless,
   ModuleRecord,
   OperationLogEntry,
   OptionSetting,
@@ -193,4 +194,6 @@ export interface ClusterStatusAnswer {
   readonly uiPort: number;
   readonly supervisors: readonly SupervisorRecord[];
   readonly modules: readonly ModuleRecord[];
+  /** The node on which leaders are disallowed. */
+  readonly leaderless: Leaderless | null;
 }

@@ -168,8 +168,8 @@ async function modulePage(name) {
 const operationTable = (log) => table(["when", "module", "operation", "step"], [...log].reverse().map((o) => [new Date(o.atMs).toISOString().replace("T", " ").slice(0, 19) + " UTC", o.module, o.operation, o.text]), "Nothing yet.");
 
 async function supervisorsPage() {
-  const { supervisors } = await get("/api/cluster");
-  return [el("h1", {}, "Supervisors"), table(["id", "host", "REST port", "labels", "#disk free", "#of", "release", "heartbeat"], supervisors.map((s) => [code(s.id), s.host, String(s.httpPort), s.labels.join(", "), bytes(s.diskFreeBytes), bytes(s.diskTotalBytes), s.version, ago(s.heartbeatMs)]), "No supervisor is running: rama supervisor")];
+  const { supervisors, leaderless } = await get("/api/cluster");
+  return [el("h1", {}, "Supervisors"), table(["id", "host", "REST port", "labels", "#disk free", "#of", "release", "leaders", "heartbeat"], supervisors.map((s) => [code(s.id), s.host, String(s.httpPort), s.labels.join(", "), bytes(s.diskFreeBytes), bytes(s.diskTotalBytes), s.version, leaderless?.supervisorId === s.id ? "disallowed" : "allowed", ago(s.heartbeatMs)]), "No supervisor is running: rama supervisor")];
 }
 
 async function operationsPage() {

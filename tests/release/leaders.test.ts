@@ -45,6 +45,7 @@ test("disallowLeaders and allowLeaders move leaders off each node in turn while 
     expect(off).toMatchObject({ code: 0, err: "" });
     expect(off.out).toContain(`leaders are disallowed on ${supervisor}; 2 task groups were handed over`);
     expect(await leadersOf(supervisor)).toBe(0);
+    expect((await cluster.rama("moduleStatus")).out).toContain(`leaders are disallowed on ${supervisor}`);
     await load.progress(200);
     await until("all replicas in sync", allInSync);
     const on = await cluster.rama("allowLeaders", supervisor);

@@ -4,6 +4,8 @@ import { expect, test } from "bun:test";
 import type { RamaError } from "../../src/base/errors.ts";
 import {
   ALLOW_LEADERS,
+  CLUSTER_STATUS,
+  type ClusterStatusAnswer,
   DISALLOW_LEADERS,
   type LeadersAnswer,
   MODULE_STATUS,
@@ -71,6 +73,8 @@ test("a node on which leaders are disallowed has none, elects none, and gets the
   const [first, second, third] = [...(await leaders()).keys()] as [string, string, string];
   const answer = await cluster.complete(cluster.call<LeadersAnswer>(DISALLOW_LEADERS, { supervisorId: first }, 60_000));
   expect(answer).toEqual({ moved: 2, stay: [] });
+  const { leaderless } = await cluster.complete(cluster.call<ClusterStatusAnswer>(CLUSTER_STATUS, {}));
+  expect(leaderless?.supervisorId).toBe(first);
   expect([...(await leaders())]).toEqual([
     [first, 0],
     [second, 3],

@@ -56,6 +56,7 @@ export const moduleStatus: Command = {
         ]);
         print.table(["module", "state", "tasks", "workers"], rows);
       }
+      if (!parsed.json && status.leaderless) print.out(`leaders are disallowed on ${status.leaderless.supervisorId}`);
       return 0;
     }
     const status = await withConductor(context, (conductor) =>

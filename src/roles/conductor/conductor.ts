@@ -318,6 +318,18 @@ async function pauseTopology(platform: Platform, store: ClusterStore, body: Reco
 }
 
 async function clusterStatus(view: ConductorView, uiPort: number): Promise<ClusterStatusAnswer> {
-  const [supervisors, modules] = await Promise.all([view.store.supervisors(), view.store.modules()]);
-  return { release: view.release, metadata: view.metadata, uiPort, supervisors, modules };
+  const { store } = view;
+  const [supervisors, modules, leaderless] = await Promise.all([
+    store.supervisors(),
+    store.modules(),
+    store.leaderless(),
+  ]);
+  return {
+    release: view.release,
+    metadata: view.metadata,
+    uiPort,
+    supervisors,
+    modules,
+    leaderless: leaderless ?? null,
+  };
 }
