@@ -1,6 +1,7 @@
 // Who leads, in a whole simulated cluster: leaders that have gathered are spread again, a node can be kept free of them, and none of this is lost with the conductor.
 // Guards against leaders that stay where a failure has left them, and operations that hang or leave a module in a state that is none.
 import { expect, test } from "bun:test";
+import { Path } from "rama";
 import type { RamaError } from "../../src/base/errors.ts";
 import {
   ALLOW_LEADERS,
@@ -130,5 +131,28 @@ test("a conductor that dies in the middle of a balancing goes on with it when it
   await cluster.run(3_000);
   await until("none there", async () => (await leaders()).get(second) === 0);
   await until("the module to be at rest", async () => (await status()).module.state === "[:running]");
+  await cluster.stop();
+}, 60_000);
+
+test("a node that stands still, conductor and all, delays appends by little more than its session's timeout, and shows nothing old when it goes on", async () => {
+  const { cluster, events, inSync, until } = await replicated(35);
+  const { env } = cluster.world;
+  const append = (id: number) => events.append({ id, key: `key ${id % 16}`, to: `to ${id}` }, "ack");
+  await cluster.complete(Promise.all(Array.from({ length: 64 }, (_, id) => append(id))));
+  const counts = (await cluster.complete(cluster.client())).clusterPState("Ledger", "$$counts");
+  const read = () =>
+    cluster.complete(Promise.all(Array.from({ length: 16 }, (_, i) => counts.selectOne<number>(Path.key(`key ${i}`)))));
+  expect(await read()).toEqual(new Array(16).fill(4));
+  const stopped = [...cluster.world.host("node-1").processes.values()].filter((process) => process.alive);
+  expect(stopped.length).toBe(3);
+  const startMs = env.monotonicMs();
+  for (const process of stopped) process.pause();
+  await cluster.complete(Promise.all(Array.from({ length: 32 }, (_, id) => append(100 + id))));
+  // zookeeper.session.timeout.millis is 5 s.
+  expect(env.monotonicMs() - startMs).toBeLessThan(8_000);
+  for (const process of stopped) process.resume();
+  // This client has not heard of the new leaders: it asks the old ones first.
+  expect(await read()).toEqual(new Array(16).fill(6));
+  await until("all in sync", inSync);
   await cluster.stop();
 }, 60_000);

@@ -60,6 +60,9 @@ const fetchBytesMax = 2 * 1024 * 1024;
 const fetchWaitMaxMs = 60_000;
 const emptyReturns = new Uint8Array(0);
 
+/** Requests of one connection that wait, for two seconds at most; a client has far less open. */
+const heldBytesMax = 16 * 1024 * 1024;
+
 export class Session {
   readonly #connection: Connection;
   readonly #requests: EngineRequests;
@@ -76,6 +79,7 @@ export class Session {
   #doneScheduled = false;
   /** What waits for that the engine is certain to lead. */
   readonly #held: Uint8Array[] = [];
+  #heldBytes = 0;
   /** It has been told to look elsewhere; what it has sent since is for nobody. */
   #ended = false;
   #open = 0;
@@ -114,9 +118,14 @@ export class Session {
   /** Until it is certain that the engine leads; all that comes meanwhile stays behind it. */
   #hold(frame: Uint8Array): void {
     this.#held.push(frame.slice());
+    this.#heldBytes += frame.length;
+    if (this.#heldBytes > heldBytesMax) {
+      this.goodbye(new RamaError("OVERLOADED", "too much waits for the certainty that this replica leads still"));
+    }
     if (this.#held.length > 1) return;
     this.#requests.whenConfirmed((error) => {
       if (error !== null) this.goodbye(error);
+      this.#heldBytes = 0;
       for (const held of this.#held.splice(0)) if (!this.#ended) this.#handle(held);
     });
   }
