@@ -181,6 +181,8 @@ export interface ReplicaReport {
   readonly group: number;
   readonly member: number;
   readonly role: "leader" | "recovering" | "follower";
+  /** Its store was damaged; its leader fills a new one. */
+  readonly rebuilding?: boolean;
   readonly epoch: number;
   readonly end: number;
   readonly applied: number;

@@ -23,6 +23,8 @@ export interface GroupWatchOptions {
   readonly self: Member;
   readonly members: MemberWatch;
   readonly minInSync: () => number;
+  /** False: the replica lacks entries that it once confirmed (`rebuild.ts`). Call `look` when that changes. */
+  readonly mayLead?: () => boolean;
   readonly onView: (record: GroupRecord) => void;
 }
 
@@ -47,6 +49,11 @@ export class GroupWatch {
 
   get record(): GroupRecord | undefined {
     return this.#record;
+  }
+
+  /** Looks again at who should lead. */
+  look(): void {
+    this.#look();
   }
 
   start(): void {
@@ -154,6 +161,7 @@ export class GroupWatch {
     this.#timer = undefined;
     const { self, env } = this.#options;
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    if (this.#options.mayLead?.() === false) return;
     const { excluded } = this.#options.members;
     const candidate = candidateOf(record, live, excluded);
     // Where its node shall not lead, it leads only if there is nobody else.
@@ -186,6 +194,7 @@ export class GroupWatch {
     const { record, version } = await this.#read();
     const live = this.#lives();
     if (hasLeader(record, live) || !record.inSync.includes(self) || !live.has(self)) return;
+    if (this.#options.mayLead?.() === false) return;
     if (members.excluded.has(self) && candidateOf(record, live, members.excluded) !== self) return;
     const next = electedRecord(record, live, self, { minInSync: minInSync() });
     const absent = record.leader !== null && !live.has(record.leader) ? record.leader : undefined;

@@ -178,6 +178,8 @@ export class GroupLeader {
     if (!this.#inSync.has(follower.member)) return false;
     if (follower.gone) return true;
     if (!follower.connected) return nowMs - follower.awaySinceMs >= this.maxLagMs;
+    // Its store was damaged, and it has begun anew: what it confirmed is there no more.
+    if (follower.durable < this.#committed) return true;
     if (this.#waitingSinceMs === undefined || nowMs - this.#waitingSinceMs < this.maxLagMs) return false;
     return follower.durable <= this.#committed;
   }

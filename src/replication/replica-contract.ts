@@ -53,6 +53,9 @@ export interface ReplicaStore {
   readonly unapplied: EntryChunk | undefined;
   /** Durable entries from `from` on out of the log's files; undefined: it has let go of them. */
   read(from: number, to: number): EntryChunk | undefined;
+  /** It was damaged and set aside, and lacks entries that it once confirmed (`rebuild.ts`). */
+  readonly rebuilding: boolean;
+  rebuilt(): void;
   /** What a copy of the store is made of. */
   readonly source: { readonly disk: Disk; readonly kv: Kv; readonly dir: string };
   /** Begins to receive a copy that is to take the store's place. */
@@ -73,6 +76,8 @@ export interface ReplicaOptions {
   readonly maxLagMs: () => number;
   /** Bytes per second that copies of the store may take of the network; default: all that it gives. */
   readonly copyRate?: () => number;
+  /** A store that was rebuilt has everything again that is committed: the replica may lead. */
+  readonly onRebuilt?: () => void;
   /** For tests: so many entries the log keeps for followers, whatever they lack, and hardly any are in memory. */
   readonly keptEntries?: number;
   /** Another leads: this replica has stopped, and is to be opened anew. `replace`: once the store is closed; a copy of the leader's takes its place. */

@@ -9,6 +9,8 @@ export interface ReplicaStatus {
   readonly member: Member;
   /** "recovering": it leads, and what its log holds is not all on the in-sync replicas yet; nothing is served. */
   readonly role: "leader" | "recovering" | "follower";
+  /** Its store was damaged; its leader fills a new one. */
+  readonly rebuilding: boolean;
   readonly epoch: number;
   readonly leader: Member | null;
   readonly inSync: readonly Member[];
@@ -38,16 +40,18 @@ export function statusOfReplica(of: {
   readonly record: GroupRecord | undefined;
   readonly leader: GroupLeader | undefined;
   readonly serves: boolean;
+  readonly rebuilding: boolean;
   readonly positions: { readonly end: number; readonly durable: number; readonly applied: number };
   /** Members further behind than the log goes back, and how much they have of a copy. */
   readonly far: ReadonlyMap<Member, CopyProgress | undefined>;
 }): ReplicaStatus {
-  const { group, self, record, leader, serves, positions, far } = of;
+  const { group, self, record, leader, serves, rebuilding, positions, far } = of;
   const { end, applied } = positions;
   return {
     group,
     member: self,
     role: leader === undefined ? "follower" : serves ? "leader" : "recovering",
+    rebuilding,
     epoch: leader?.epoch ?? record?.epoch ?? 0,
     leader: leader?.self ?? record?.leader ?? null,
     inSync: leader?.inSync ?? record?.inSync ?? [],

@@ -10,6 +10,7 @@ import type { KvOpener } from "../storage/kv.ts";
 import type { OpenedStore, RecoveredStore } from "../storage/store.ts";
 import type { LogEntry } from "../storage/store-contract.ts";
 import { EpochRuns } from "./epoch-runs.ts";
+import { isRebuilding, rebuilt } from "./rebuild.ts";
 import type { ReplicaStore } from "./replica-contract.ts";
 import { StoreImport } from "./store-import.ts";
 import type { EntryChunk } from "./replog-tail.ts";
@@ -61,6 +62,8 @@ export async function openReplicaStore(
     epoch: recovered.recovery.groups.get(group)?.epoch ?? 0,
     applied,
     unapplied,
+    rebuilding: isRebuilding(disk, opened.dir),
+    rebuilt: () => rebuilt(disk, opened.dir),
     source: { disk, kv: opened.kv, dir: opened.dir },
     receive: (epoch) => new StoreImport({ env, disk, kv: platform.kv, dir: opened.dir, group, epoch }),
     read: (from, to) => readChunk(disk, dir, { group, from, to }),

@@ -20,6 +20,7 @@ import { GroupFollower } from "./follower.ts";
 import type { GroupRecord, Member } from "./group-record.ts";
 import { InSyncKeeper } from "./in-sync-keeper.ts";
 import { GroupLeader } from "./leader.ts";
+import { Rebuilding } from "./rebuild.ts";
 import type { LiveReplica, ReplicaOptions, ReplicaStore } from "./replica-contract.ts";
 import { type ReplicaStatus, statusOfReplica } from "./replica-status.ts";
 import { eachEntry, type EntryChunk, ReplogTail } from "./replog-tail.ts";
@@ -64,6 +65,7 @@ export class Replica implements StoreLog {
   readonly reads: ReadGate;
   #resignation: Resignation | undefined;
   #old: EntryChunk | undefined;
+  readonly #rebuild: Rebuilding;
   readonly #copies: StoreCopies;
   #stopped = false;
 
@@ -71,6 +73,7 @@ export class Replica implements StoreLog {
     const { store } = options;
     this.#options = options;
     this.#log = store.log;
+    this.#rebuild = new Rebuilding(options);
     this.#runs = store.runs;
     this.#unapplied = new UnappliedEntries(store.applied);
     this.reads = new ReadGate({
@@ -108,6 +111,7 @@ export class Replica implements StoreLog {
       record: this.#record,
       leader: this.#stopped ? undefined : this.#leader,
       serves: this.leads,
+      rebuilding: this.#rebuild.isOn,
       positions,
       far: new Map([...this.#links.values()].flatMap((link) => (link.far ? [[link.member, link.copyProgress]] : []))),
     });
@@ -362,7 +366,8 @@ export class Replica implements StoreLog {
   /** A leader has connected, with this hello. Its handlers from now on. */
   accept(connection: Connection, hello: { readonly epoch: number; readonly leader: Member }): ConnectionHandlers {
     const follower = this.#follower;
-    const listens = !this.#stopped && this.#leader === undefined && follower.greeted(hello.epoch);
+    const mayListen = !this.#stopped && this.#leader === undefined && this.#rebuild.mayListen(this.#record);
+    const listens = mayListen && follower.greeted(hello.epoch);
     const session = new FollowerSession({
       connection,
       epoch: hello.epoch,
@@ -374,7 +379,7 @@ export class Replica implements StoreLog {
       onCopy: (message) => {
         this.#copies.inTurn(
           () => this.#takeCopy(session, message),
-          (error) => this.#copyFailed(session, error),
+          (error) => session.close(messageOf(error)),
         );
       },
       onLost: () => {
@@ -418,6 +423,7 @@ export class Replica implements StoreLog {
     }
     if (count > entries.skip) this.#take(from, count, entries.skip, bytes.slice());
     follower.committedUpTo(session.epoch, committed);
+    this.#rebuild.told(session.epoch, committed);
     this.#applyFollowing();
   }
 
@@ -454,18 +460,12 @@ export class Replica implements StoreLog {
     onDeposed(received.replace);
   }
 
-  #copyFailed(session: FollowerSession, error: unknown): void {
-    const { env, group } = this.#options;
-    if (!this.#stopped)
-      env.log.warn("a copy of the leader's store breaks off here", { group, error: messageOf(error) });
-    session.close(messageOf(error));
-  }
-
   #applyFollowing(): void {
     if (this.#leader !== undefined) return;
     const follower = this.#follower;
     this.#applyUpTo(Math.min(follower.committed, follower.durable));
     follower.appliedUpTo(this.#unapplied.applied);
+    this.#rebuild.applied(follower.applied);
   }
 
   #applyUpTo(offset: number): void {

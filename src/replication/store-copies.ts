@@ -1,5 +1,6 @@
 // Far catch-up: a replica that lacks more than its leader's log keeps gets a copy of the leader's store and goes on from there by entries. This is a replica's part in it:
 // as a leader it sends its own store and keeps what belongs to it, as a follower it receives one.
+import { messageOf } from "../base/errors.ts";
 import type { CopyMessage } from "../protocol/store-copy.ts";
 import { CopyPace } from "./copy-pace.ts";
 import { CopyReceiver, type Received } from "./copy-receiver.ts";
@@ -65,7 +66,11 @@ export class StoreCopies {
 
   /** What is received is dealt with message by message. */
   inTurn(step: () => Promise<void>, failed: (error: unknown) => void): void {
-    this.#turn = this.#turn.then(step).catch(failed);
+    const { env, group } = this.#options;
+    this.#turn = this.#turn.then(step).catch((error: unknown) => {
+      env.log.warn("a copy of the leader's store breaks off here", { group, error: messageOf(error) });
+      failed(error);
+    });
   }
 
   /** undefined: of a copy that nobody has begun. */

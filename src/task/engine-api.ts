@@ -38,6 +38,8 @@ export interface EngineReplication
     | "minInSync"
     | "maxLagMs"
     | "copyRate"
+    | "onRebuilt"
+    | "onRebuilt"
     | "keptEntries"
     | "onDeposed"
   > {

@@ -49,6 +49,8 @@ interface WorkerLife {
   readonly platform: MemoryPlatform;
   readonly life: string;
   readonly replicas: Map<number, GroupReplica>;
+  /** Groups whose replica here lacks entries that it once confirmed. */
+  readonly mayNotLead: Set<number>;
   watch: WorkerReplicas | undefined;
   leaders: readonly GroupAddress[];
   dead: boolean;
@@ -195,6 +197,7 @@ export class ReplicatedModule {
       platform,
       life: `${worker}.${++this.#lives}`,
       replicas: new Map(),
+      mayNotLead: new Set(),
       watch: undefined,
       leaders: [],
       dead: false,
@@ -229,6 +232,7 @@ export class ReplicatedModule {
       groupCount: this.info.numThreads,
       groups: this.placements[worker]!.groups,
       minInSync: () => minInSync,
+      mayLead: (group) => !life.mayNotLead.has(group),
       onView: (group, view) => {
         if (!life.dead) life.replicas.get(group)?.view(view);
       },
@@ -265,6 +269,11 @@ export class ReplicatedModule {
     return GroupReplica.open({
       env: world.env,
       onFailed: failed,
+      onMayLead: (mayLead) => {
+        if (mayLead) life.mayNotLead.delete(group);
+        else life.mayNotLead.add(group);
+        life.watch?.look(group);
+      },
       host: () => ({
         env: world.env,
         disk,

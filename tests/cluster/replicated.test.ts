@@ -253,6 +253,46 @@ test("leaders hand their groups over under load: no append fails, none is lost o
   expect(records).toBe(acked);
 }, 60_000);
 
+test("a replica whose log is damaged is set aside, does not lead, is filled by its leader, and can lead then", async () => {
+  await using cluster = await launched(wordCount(), {
+    replicationFactor: 2,
+    hosts: ["n0", "n1"],
+    threads: 1,
+    tasks: 2,
+    keptEntries: 20,
+    segmentSizeBytes: 4_000,
+  });
+  const { world, replicated, depot, counts, until } = cluster;
+  const inSync = () => {
+    const leader = replicated.leaderOf(0);
+    return leader !== undefined && replicated.statusOf(leader, 0)?.inSync.length === 2;
+  };
+  await until("both in sync", inSync);
+  for (let i = 0; i < 300; i++) await depot.append("all x");
+  await until("both in sync", inSync);
+  // Both at once, so that the metastore has the damaged one among those in sync.
+  replicated.kill(0);
+  replicated.kill(1);
+  const { disk } = world.host("n1");
+  const dir = "/data-w1/group-0";
+  const segment = disk.list(`${dir}/log`).find((name) => disk.size(`${dir}/log/${name}`) > 1_000)!;
+  expect(disk.decay(`${dir}/log/${segment}`, 600, 0x40)).toBe(true);
+  await replicated.start(1);
+  expect(disk.exists(`${dir}.damaged/log`)).toBe(true);
+  expect(disk.exists(`${dir}.rebuilding`)).toBe(true);
+  // Longer than anybody waits before it stands.
+  await world.env.sleep(1_500);
+  expect(replicated.leaderOf(0)).toBeUndefined();
+  await replicated.start(0);
+  await until("the other to lead", () => replicated.leaderOf(0) === 0);
+  await until("it to be whole", () => !disk.exists(`${dir}.rebuilding`));
+  await until("both in sync again", inSync);
+  await depot.append("all x");
+  replicated.kill(0);
+  await until("the rebuilt one to lead", () => replicated.leaderOf(0) === 1);
+  expect(await counts.selectOne(Path.key("all"))).toBe(301);
+}, 60_000);
+
 test("a leader that is to hand over to a replica that is away goes on and says why", async () => {
   await using cluster = await launched(localCount(), { threads: 1, tasks: 1 });
   const { replicated, depot, counts, until } = cluster;

@@ -255,7 +255,14 @@ function replicaRow({ groups, engines }: ModuleStatusAnswer, group: number, memb
   const own = replicas.find((replica) => replica.group === group && replica.member === member);
   const leader = replicas.find((replica) => replica.group === group && replica.member === record.leader);
   const followed = leader?.followers.find((follower) => follower.member === member);
-  const role = own === undefined ? "down" : leader === own && own.stalled ? "stalled leader" : own.role;
+  const role =
+    own === undefined
+      ? "down"
+      : leader === own && own.stalled
+        ? "stalled leader"
+        : own.rebuilding === true
+          ? "rebuilding"
+          : own.role;
   const isLeader = record.leader === member;
   return {
     role: followed?.far === true ? farRole(followed.copy) : role,

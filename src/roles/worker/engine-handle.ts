@@ -42,6 +42,9 @@ export class EngineHandle {
   /** Called when the thread ends without having been asked to. */
   onFailed: (error: RamaError) => void = () => {};
   onPropose: (proposal: ProposeRecord) => void = () => {};
+  /** False: the replica in the thread lacks entries that it once confirmed. */
+  mayLead = true;
+  onMayLead: () => void = () => {};
   readonly #env: Env;
   readonly #thread: ThreadPort;
   readonly #requests = new Map<number, (answer: unknown) => void>();
@@ -148,6 +151,10 @@ export class EngineHandle {
         return;
       case "resigned":
         this.#answered(message.request, message.failure);
+        return;
+      case "mayLead":
+        this.mayLead = message.mayLead;
+        this.onMayLead();
         return;
       case "propose":
         this.onPropose(message);

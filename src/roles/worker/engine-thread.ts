@@ -278,6 +278,7 @@ export class EngineThread {
         maxLagMs: () => options.number("replication.max.time.lag.millis"),
         copyRate: () => options.number("replication.far.horizon.bytes.per.second"),
       },
+      onMayLead: (mayLead) => this.#options.send({ kind: "mayLead", mayLead }),
       onFailed: (error) => this.#options.send({ kind: "failed", failure: failureText(error) }),
     };
   }

@@ -60,6 +60,7 @@ export class ReplicaSeats {
       groupCount: assignment.threads,
       groups: assignment.groups,
       minInSync: () => minInSyncOf(setting()?.value, factor),
+      mayLead: (group) => engines.get(group)?.mayLead !== false,
       onView: (group, { record, live }) => engines.get(group)?.post({ kind: "view", record, live: [...live] }),
       onLeaders,
     });
@@ -80,6 +81,7 @@ export class ReplicaSeats {
   }
 
   #serve(group: number, engine: EngineHandle): void {
+    engine.onMayLead = () => this.#replicas.look(group);
     engine.onPropose = ({ request, epoch, change }) => {
       this.#env.spawn(`record of group ${group}`, async () => {
         try {

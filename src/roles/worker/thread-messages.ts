@@ -78,6 +78,8 @@ export type FromEngine =
   | { readonly kind: "failed"; readonly failure: string }
   | { readonly kind: "status"; readonly request: number; readonly status: EngineStatus }
   | { readonly kind: "deadLetters"; readonly request: number; readonly answer: DeadLettersAnswer }
+  /** A replica whose store is damaged or does not open must not lead until it is whole again. */
+  | { readonly kind: "mayLead"; readonly mayLead: boolean }
   | ProposeRecord
   | { readonly kind: "resigned"; readonly request: number; readonly failure?: string }
   | { readonly kind: "closed" };

@@ -24,6 +24,8 @@ export interface WorkerReplicasOptions {
   readonly groupCount: number;
   readonly groups: readonly number[];
   readonly minInSync: () => number;
+  /** False: the group's replica here lacks entries that it once confirmed. */
+  readonly mayLead?: (group: number) => boolean;
   readonly onView: (group: number, view: GroupView) => void;
   /** Where each group of the module is led now; port 0: nowhere. */
   readonly onLeaders: (leaders: readonly GroupAddress[]) => void;
@@ -61,6 +63,7 @@ export class WorkerReplicas {
         self: member,
         members,
         minInSync,
+        mayLead: () => this.#options.mayLead?.(group) !== false,
         onView: (record) => this.#viewed(group, record),
       });
       this.#watches.push(watch);
@@ -79,6 +82,11 @@ export class WorkerReplicas {
 
   confirm(group: number, epoch: number): Promise<boolean> {
     return this.#watches[group]!.confirm(epoch);
+  }
+
+  /** What `mayLead` says of the group has changed. */
+  look(group: number): void {
+    this.#watches[group]?.look();
   }
 
   record(group: number): GroupRecord | undefined {
