@@ -435,7 +435,7 @@ export class Session {
       this.#connection.send(writer.view());
       return;
     }
-    const message = `an answer of ${writer.length} bytes is over the limit of ${limit} (limit.answer.bytes, limit.frame.bytes)`;
+    const message = `an answer of ${writer.length} bytes is over the limit of ${limit} (limit.answer.bytes, limit.frame.bytes): read it in parts, as sortedMapRangeFrom with maxAmt or sublist gives them, or let a query topology aggregate it`;
     this.#fail(request, new RamaError("TOO_LARGE", message, { bytes: writer.length, limit }));
   }
 
