@@ -583,8 +583,10 @@ class Machine {
 
   #takeSnapshot(): void {
     if (this.#snapshots.length >= 3) return;
-    const snapshot = this.#group.snapshot(this.#partition());
-    this.#snapshots.push({ snapshot, state: structuredClone(this.#external) });
+    // With what is written and not sealed, where nothing is sealed and not applied: as in a microbatch that runs.
+    const isOwners = this.#sealed.length === 0 && this.#r.chance(2);
+    const snapshot = this.#group.snapshot(this.#partition(), isOwners ? this.#transaction : undefined);
+    this.#snapshots.push({ snapshot, state: structuredClone(isOwners ? this.#current : this.#external) });
   }
 
   async #readSnapshot(): Promise<void> {
