@@ -10,6 +10,7 @@ import type { PathRoot, ReadSession } from "../paths/indexed.ts";
 import type { DeadLetterRow } from "../protocol/control.ts";
 import type { Fetched } from "../protocol/depot-read.ts";
 import type { ReplicaOptions } from "../replication/replica-contract.ts";
+import type { GroupContents } from "./group-contents.ts";
 import type { ReplicaStatus } from "../replication/replica-status.ts";
 import type { Disk } from "../storage/disk.ts";
 import type { EngineEvents } from "./event-hook.ts";
@@ -224,5 +225,7 @@ export interface EngineStatus {
   readonly logBytes: number;
   /** Of a replicated task group. */
   readonly replica?: ReplicaStatus;
+  /** By group, where it was asked for and the group stood still long enough. */
+  readonly contents?: readonly GroupContents[];
   readonly failed: string | null;
 }

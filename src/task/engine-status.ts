@@ -37,11 +37,12 @@ export function statusOf(core: EngineCore, store: EngineStore, migrations: Engin
   };
 }
 
-/** Asks the files, too. */
+/** Asks the files, too. `withContents`: reads everything. */
 export async function statusWithSizes(
   core: EngineCore,
   store: EngineStore,
   migrations: EngineStatus["migrations"],
+  withContents: boolean,
 ): Promise<EngineStatus> {
   const status = statusOf(core, store, migrations);
   const pstates = status.pstates.map(async (pstate) => {
@@ -50,7 +51,8 @@ export async function statusWithSizes(
     for (const group of core.groups) bytes += await group.pstates.approximateBytes(id);
     return { ...pstate, bytes };
   });
-  return { ...status, pstates: await Promise.all(pstates) };
+  const sized = { ...status, pstates: await Promise.all(pstates) };
+  return withContents ? { ...sized, contents: await store.contents() } : sized;
 }
 
 function entriesOf(groups: readonly TaskGroup[], pstate: string): number {

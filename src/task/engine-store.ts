@@ -21,6 +21,7 @@ import { type OpenedStore, openStore, type RecoveredStore } from "../storage/sto
 import type { DiskLog } from "../storage/log.ts";
 import type { LogEntry, StoreLog } from "../storage/store-contract.ts";
 import type { EngineOptions } from "./engine-api.ts";
+import { contentsOf, type GroupContents } from "./group-contents.ts";
 import { NameCatalogue } from "./name-catalogue.ts";
 import { applySections, type GroupObjects, ReplicatedEngine } from "./replicated-engine.ts";
 import { Task } from "./task.ts";
@@ -299,6 +300,19 @@ export class EngineStore {
   /** Everything that is applied now is in the Kv afterwards. */
   async flush(withDepots = false): Promise<void> {
     await this.#flusher?.flushNow(withDepots);
+  }
+
+  /** Of groups that stand still long enough. */
+  async contents(): Promise<GroupContents[]> {
+    const { env, module } = this.#options;
+    const { kv } = this.#opened;
+    const found: GroupContents[] = [];
+    for (const group of this.groups) {
+      const objectId = (name: string) => this.names.idOf(name);
+      const contents = await contentsOf({ env, kv, module, group, objectId, flush: () => this.flush() });
+      if (contents !== undefined) found.push(contents);
+    }
+    return found;
   }
 
   get depots(): readonly { readonly group: TaskGroup; readonly depots: DepotGroup }[] {

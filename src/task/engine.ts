@@ -404,9 +404,9 @@ export class Engine implements EventReceiver {
     return statusOf(this.#core, this.#store, this.#background.migrations());
   }
 
-  /** Asks the files, too. */
-  statusWithSizes(): Promise<EngineStatus> {
-    return statusWithSizes(this.#core, this.#store, this.#background.migrations());
+  /** Asks the files, too. `withContents`: with a hash of all that each group holds, for the comparison of replicas. */
+  statusWithSizes(withContents = false): Promise<EngineStatus> {
+    return statusWithSizes(this.#core, this.#store, this.#background.migrations(), withContents);
   }
 
   #break(error: unknown): void {

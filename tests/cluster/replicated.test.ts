@@ -288,6 +288,19 @@ test("a replica whose log is damaged is set aside, does not lead, is filled by i
   await until("it to be whole", () => !disk.exists(`${dir}.rebuilding`));
   await until("both in sync again", inSync);
   await depot.append("all x");
+  const contents = async () => {
+    const both = [0, 1].map((worker) => replicated.engineOf(worker, 0)!.statusWithSizes(true));
+    return (await Promise.all(both)).map((status) => status.contents?.[0]);
+  };
+  // The follower learns a moment later what is committed.
+  await until("both to have applied all", () => {
+    const applied = [0, 1].map((worker) => replicated.statusOf(worker, 0)!.applied);
+    return applied[0] === applied[1];
+  });
+  const before = await contents();
+  expect(before[0]).toEqual(before[1]!);
+  await depot.append("another");
+  expect((await contents())[0]!.hash).not.toBe(before[0]!.hash);
   replicated.kill(0);
   await until("the rebuilt one to lead", () => replicated.leaderOf(0) === 1);
   expect(await counts.selectOne(Path.key("all"))).toBe(301);
