@@ -1,5 +1,5 @@
 // `npm run bench:overload`: ten times what fits, for each of several kinds of load, on a cluster out of the release. For each: what was done a second without overload and with it, memory of workers and
-// clients, what clients were told, and how long until a lone append is as fast as before. Also called by tests/release/overload.test.ts, which looks at bounds alone.
+// clients, what clients were told, and how long until a lone append is as fast as before.
 import { join, resolve } from "node:path";
 import { RamaClusterManager } from "../src/client.ts";
 import { measure } from "../scripts/soak/meters.ts";
