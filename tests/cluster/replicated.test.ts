@@ -253,6 +253,38 @@ test("leaders hand their groups over under load: no append fails, none is lost o
   expect(records).toBe(acked);
 }, 60_000);
 
+test("a follower whose disk fails for a while leaves the set and returns by itself, and its worker's other group goes on", async () => {
+  await using cluster = await launched(localCount(), { replicationFactor: 2, hosts: ["n0", "n1"], tasks: 2 });
+  const { world, lines, replicated, depot, until } = cluster;
+  const inSync = (group: number) => {
+    const leader = replicated.leaderOf(group);
+    return leader === undefined ? 0 : replicated.statusOf(leader, group)!.inSync.length;
+  };
+  await until("both groups in sync", () => inSync(0) === 2 && inSync(1) === 2);
+  const worker = 1 - replicated.leaderOf(0)!;
+  const { disk } = world.host(replicated.hostOf(worker));
+  for (const code of ["DISK_FAILED", "DISK_FULL"] as const) {
+    let failing = true;
+    disk.options = {
+      fault: (operation, path) => {
+        if (failing && path.startsWith(`/data-w${worker}/group-0/`) && (operation === "sync" || operation === "write"))
+          throw new RamaError(code, `${path}: the disk is in trouble`, { path });
+      },
+    };
+    await depot.append("x");
+    await until("the follower to leave the set", () => inSync(0) === 1);
+    expect(inSync(1)).toBe(2);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => depot.append(`y${i}`)));
+    failing = false;
+    await until("the follower to be back", () => inSync(0) === 2);
+  }
+  expect(lines.filter((line) => line.includes("its disk is in trouble")).length).toBeGreaterThan(1);
+  const leads = replicated.leaderOf(0)!;
+  replicated.kill(leads);
+  await until("the follower to lead", () => replicated.leaderOf(0) === worker);
+  await depot.append("x");
+}, 60_000);
+
 test("a replica whose log is damaged is set aside, does not lead, is filled by its leader, and can lead then", async () => {
   await using cluster = await launched(wordCount(), {
     replicationFactor: 2,
