@@ -1,6 +1,6 @@
 // Bad input and bad circumstances at the executable: a clear error to the one who caused it, others unaffected, nothing lost.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { Path, RamaClusterManager } from "../../src/client.ts";
@@ -108,7 +108,7 @@ test("a second daemon on the same local.dir is refused and told who has it", asy
   }
 }, 30_000);
 
-test("a bundle that is none, a source that does not build and a missing file are told apart", async () => {
+test("a bundle that is none or of another release, a source that does not build and a missing file are told apart", async () => {
   const { cluster, home } = unpacked;
   writeFileSync(join(home, "none.js"), "export const x = 1;");
   writeFileSync(join(home, "broken.ts"), "export class M extends {");
@@ -118,6 +118,14 @@ test("a bundle that is none, a source that does not build and a missing file are
   expect((await deploy("broken.ts")).err).toMatch(/broken\.ts.*does not build/s);
   expect((await deploy("data.bin")).err).toContain("neither a bundle nor a .ts or .js source");
   expect((await deploy("missing.ts")).err).toContain("there is no file");
+
+  const bundled = await cluster.rama("bundle", "trouble.ts", "--out", "made.js");
+  expect(bundled).toMatchObject({ code: 0 });
+  const made = readFileSync(join(home, "made.js"), "utf8");
+  writeFileSync(join(home, "old.js"), made.replace(/(\/\/ rama-bundle )\d+\.\d+/, "$19.8"));
+  const old = await deploy("old.js");
+  expect(old.code).toBe(1);
+  expect(old.err).toMatch(/old\.js was made with rama 9\.8.*bundle it again with this release.*WRONG_VERSION/s);
 }, 30_000);
 
 test("a mistake in a module names its line before anything is sent", async () => {
