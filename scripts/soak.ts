@@ -36,11 +36,12 @@ function tell({ seconds, faults, processes, loads, records, violations, logs }: 
     const descriptors = `${row.firstDescriptors} → ${row.lastDescriptors} | ${row.peakDescriptors}`;
     console.log(`| ${row.name} | ${row.lives} | ${rss} | ${row.slopeMbPerHour.toFixed(0)} | ${descriptors} |`);
   }
-  for (const { module, acknowledgedCount, reads, errors } of loads) {
+  for (const { module, acknowledgedCount, reads, errors, updates, countedAgain } of loads) {
     const told = [...errors].map(([code, count]) => `${code} ${count}`).join(", ");
     console.log(
       `\n${module}: ${acknowledgedCount} appends acknowledged, ${reads} reads checked; ended otherwise: ${told || "none"}`,
     );
+    if (updates > 0) console.log(`  ${updates} updates; ${countedAgain} records were counted again after them`);
   }
   console.log(`\n${records} records read back after ${seconds} s`);
   for (const violation of violations) console.log(`VIOLATION ${violation}`);

@@ -1,5 +1,6 @@
 // What a soak does to its cluster, one fault at a time: each ends healed, so that all has to go on afterwards.
 import type { LocalCluster } from "../local-cluster.ts";
+import type { SoakLoad } from "./load.ts";
 import { clearDisk, fillDisk, signal, type SoakCluster } from "./cluster.ts";
 
 export interface Fault {
@@ -11,11 +12,11 @@ export interface Fault {
 
 export interface FaultsOptions {
   readonly cluster: SoakCluster;
-  readonly modules: readonly string[];
+  readonly loads: readonly SoakLoad[];
   readonly random: () => number;
 }
 
-export function soakFaults({ cluster, modules, random }: FaultsOptions): Fault[] {
+export function soakFaults({ cluster, loads, random }: FaultsOptions): Fault[] {
   const { first, nodes, smallDisk } = cluster;
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
   const between = (least: number, most: number): Promise<void> => Bun.sleep(least + random() * (most - least));
@@ -86,7 +87,15 @@ export function soakFaults({ cluster, modules, random }: FaultsOptions): Fault[]
     },
     { name: "stop devZookeeper (1-10 s)", weight: 1, run: () => stopped([first.pid("devZookeeper")], 1_000, 10_000) },
     { name: "stop the conductor (1-10 s)", weight: 1, run: () => stopped([first.pid("conductor")], 1_000, 10_000) },
-    { name: "update a module", weight: 2, run: () => cluster.deploy("update", pick(modules)) },
+    {
+      name: "update a module",
+      weight: 2,
+      run() {
+        const load = pick(loads);
+        load.updates++;
+        return cluster.deploy("update", load.module);
+      },
+    },
   ];
   if (smallDisk !== undefined) {
     faults.push({ name: "disk of a node nearly full", weight: 2, run: () => filled(4 * 1024 * 1024) });

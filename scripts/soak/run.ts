@@ -99,7 +99,7 @@ class Soak {
     this.#loads = loads;
     this.#random = random;
     this.#meters = new Meters(() => cluster.processes());
-    const all = soakFaults({ cluster, modules: loads.map(({ module }) => module), random });
+    const all = soakFaults({ cluster, loads, random });
     const { kinds } = options;
     this.#kinds = kinds === undefined ? all : all.filter(({ name }) => kinds.includes(name));
   }
