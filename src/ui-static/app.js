@@ -17,7 +17,7 @@ const bytes = (value) => {
   return `${divisor === 1 ? value : (value / divisor).toFixed(1)} ${unit}`;
 };
 const ago = (ms) => { const s = Math.max(0, Math.round((Date.now() - ms) / 1000)); return s < 90 ? `${s} s ago` : s < 5400 ? `${Math.round(s / 60)} min ago` : new Date(ms).toLocaleString(); };
-const tone = (state) => (/running/i.test(state) ? "good" : /fail|gone/i.test(state) ? "bad" : "warn");
+const tone = (state) => (/running|in sync/i.test(state) ? "good" : /fail|gone|no answer|no leader/i.test(state) ? "bad" : "warn");
 /** `[:running]` is shown as running; the published name is in the tooltip. */
 const badge = (state) => el("span", { class: `badge ${tone(state)}`, title: state }, state.replace(/^\[:|\]$/g, ""));
 const facts = (pairs) => el("dl", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
@@ -100,7 +100,8 @@ async function modulePage(name) {
   const status = await get(`/api/modules/${encodeURIComponent(name)}`);
   const { module, objects, workers, log } = status;
   const { depots, pstates, topologies, migrations, logBytes, failed } = statsOf(status);
-  const silent = workers.length - (status.engines ?? []).length;
+  const answering = new Set((status.engines ?? []).map(({ workerId }) => workerId));
+  const silent = workers.length - answering.size;
   return [
     el("h1", {}, module.name, " ", badge(module.state)),
     ...(module.error ? [notice("bad", module.error)] : []),
@@ -144,13 +145,14 @@ async function modulePage(name) {
     el("h2", {}, "Workers"),
     table(["worker", "state", "host", "pid", "ports", "#starts", "started"], workers.map((w) => [
       String(w.workerIndex),
-      badge(w.state),
+      badge(w.state === "running" && !answering.has(w.workerId) ? "no answer" : w.state),
       w.host,
       String(w.pid),
       [...new Set(Object.values(w.groupPorts))].join(", "),
       number(w.starts),
       ago(w.startedMs),
     ]), "No worker has been started."),
+    ...replicas(module, status.groups ?? []),
     el("h2", {}, "Instances"),
     table(["instance", "#tasks", "#threads", "#workers", "#replicas", "created"], module.instances.map((i) => [
       code(i.id),
@@ -163,6 +165,22 @@ async function modulePage(name) {
     el("h2", {}, "Operations"),
     operationTable(log),
   ];
+}
+
+/** Who leads each task group, and which replicas have all that is committed. */
+function replicas(module, groups) {
+  if (groups.every((group) => group === null)) return [];
+  const { placement = [] } = module.instances.find(({ id }) => id === module.readTarget) ?? {};
+  const onNode = (worker) => placement.find(({ workerIndex }) => workerIndex === worker)?.supervisorId.slice(0, 8) ?? "";
+  const rows = groups.flatMap((group, id) => {
+    if (group === null) return [];
+    const { leader, epoch, members, inSync } = group;
+    const away = members.filter((worker) => !inSync.includes(worker));
+    const whole = leader === null ? badge("no leader") : away.length > 0 ? badge("behind") : badge("in sync");
+    const at = (worker) => `worker ${worker} (${onNode(worker)})`;
+    return [[String(id), whole, leader === null ? "" : at(leader), number(epoch), number(inSync.length), number(members.length), away.map(at).join(", ")]];
+  });
+  return [el("h2", {}, "Task groups"), table(["group", "state", "leader", "#epoch", "#in sync", "#of", "not in sync"], rows, "none")];
 }
 
 const operationTable = (log) => table(["when", "module", "operation", "step"], [...log].reverse().map((o) => [new Date(o.atMs).toISOString().replace("T", " ").slice(0, 19) + " UTC", o.module, o.operation, o.text]), "Nothing yet.");

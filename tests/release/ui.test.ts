@@ -109,3 +109,29 @@ test.skipIf(!isHere)(
   },
   20_000,
 );
+
+test.skipIf(!isHere)(
+  "a replicated module's page says who leads each task group, and which replica is away",
+  async () => {
+    await using second = unpackedRelease();
+    const { cluster } = unpacked;
+    second.cluster.ports.zookeeper = cluster.ports.zookeeper;
+    second.cluster.ports.conductor = cluster.ports.conductor;
+    await second.cluster.start("supervisor");
+    const size = ["--tasks", "2", "--threads", "2", "--replicationFactor", "2"];
+    const deployed = await cluster.rama("deploy", "--action", "launch", "--jar", "examples/top-n.ts", ...size);
+    expect(deployed).toMatchObject({ code: 0, err: "" });
+    const name = /^(\w+) is RUNNING/m.exec(deployed.out)![1]!;
+    await at(`#/modules/${name}`);
+    const groups = page.locator("tr", { hasText: /worker \d \(/ });
+    await groups.filter({ hasText: "in sync" }).nth(1).waitFor();
+    expect(await shown(groups.first())).toMatch(/^0\s+in sync\s+worker \d \([0-9a-f]{8}\)\s+1\s+2\s+2/);
+    await second.cluster.kill("supervisor");
+    for (const pid of second.cluster.workerPids()) process.kill(pid, "SIGKILL");
+    await row("no answer").waitFor();
+    await second.cluster.start("supervisor");
+    await groups.filter({ hasText: "in sync" }).nth(1).waitFor();
+    expect((await cluster.rama("destroy", name)).code).toBe(0);
+  },
+  60_000,
+);

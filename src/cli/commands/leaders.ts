@@ -35,7 +35,7 @@ const leaders = ({ name, method, summary, word }: Choice): Command => ({
 });
 
 function tell({ print }: CommandContext, what: string, { moved, stay }: LeadersAnswer): void {
-  print.out(`${what}; ${moved} task groups were handed over`);
+  print.out(`${what}; ${moved === 1 ? "1 task group was" : `${moved} task groups were`} handed over`);
   for (const { module, groups } of stay)
     print.out(`${module}: task groups ${groups.join(", ")} stay there: no other replica of them is in sync`);
 }

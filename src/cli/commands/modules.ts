@@ -90,12 +90,13 @@ function printModule(context: CommandContext, status: ModuleStatusAnswer): void 
     if (objects.queries.length > 0) print.out(`queries: ${objects.queries.map((q) => q.name).join(" ")}`);
   }
   if (workers.length > 0) {
+    const answering = new Set((status.engines ?? []).map(({ workerId }) => workerId));
     print.out("");
     print.table(
       ["worker", "state", "host", "pid", "starts", "ports"],
       workers.map((w) => [
         w.workerIndex,
-        w.state,
+        w.state === "running" && !answering.has(w.workerId) ? "no answer" : w.state,
         w.host,
         String(w.pid),
         w.starts,

@@ -36,6 +36,6 @@ export function nextBalanceStep(record: ModuleRecord, observed: BalanceObserved)
   return {
     kind: "settle",
     record: { ...record, state: "[:running]", stateSinceMs: nowMs },
-    note: `${done} task groups handed over${left}`,
+    note: `${done} task group${done === 1 ? "" : "s"} handed over${left}`,
   };
 }
