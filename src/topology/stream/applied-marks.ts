@@ -64,6 +64,14 @@ export class AppliedMarks {
     return this.#pending.some((marks) => contains(marks, origin, path)) || contains(this.#fresh, origin, path);
   }
 
+  /**
+   * An event of a run that has long been done with, from a leader that was stopped while it was about to send it: its record has run again since, and its marks are pruned.
+   * `low` is what the event's sender knew when it sent it: a dead letter that runs again comes from one that knows.
+   */
+  isOutdated(origin: RecordOrigin, low: number): boolean {
+    return low <= origin.offset && origin.offset < (this.#lows.get(partitionOf(origin)) ?? 0);
+  }
+
   /** For the turn's entry; `apply` makes them durable knowledge. */
   take(): readonly Mark[] {
     const marks = this.#fresh;

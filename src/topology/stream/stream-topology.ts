@@ -440,10 +440,12 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
 
   event({ stage, task, ref, event, origin, vars }: ArrivedEvent): void {
     if (stage >= this.topology.stages.length) return;
-    const next = new Event("send", stage, task, vars);
-    next.tree = new Subtree(this, ref, event, { key: origin.key, task: ref.task, offset: origin.offset });
-    next.path = origin.path;
+    const from = { key: origin.key, task: ref.task, offset: origin.offset };
     const runner = this.runnerOf(this.#host.taskAt(task)!);
+    if (runner.marks.isOutdated(from, origin.low)) return;
+    const next = new Event("send", stage, task, vars);
+    next.tree = new Subtree(this, ref, event, from);
+    next.path = origin.path;
     runner.marks.prune(origin.key, ref.task, origin.low);
     runner.push(next);
   }
