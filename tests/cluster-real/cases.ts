@@ -25,7 +25,8 @@ export interface Case {
   readonly end: (scene: Scene) => unknown;
 }
 
-const diskBytes = 1024 * 1024 * 1024;
+/** Twice what `disk.min.free` asks to be left. */
+const diskBytes = 2 * 1024 * 1024 * 1024;
 
 const kills: readonly Case[] = [
   {
@@ -174,6 +175,8 @@ const machines: readonly Case[] = [
   {
     name: "the leader's file system is full",
     parts: { diskBytes },
+    // It goes on leading, and refuses appends with DISK_FULL.
+    standsStill: true,
     begin: (scene) => fill(scene, scene.leader),
     end: (scene) => rmSync(filler(scene, scene.leader), { force: true }),
   },

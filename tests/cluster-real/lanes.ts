@@ -3,7 +3,7 @@
 /** The record may be stored, or not. */
 const open = new Set(["APPEND_OUTCOME_UNKNOWN", "TIMEOUT", "PROCESSING_FAILED"]);
 /** Nothing of it is stored. */
-const refusals = new Set(["IN_SYNC_TOO_SMALL"]);
+const refusals = new Set(["IN_SYNC_TOO_SMALL", "DISK_FULL"]);
 /** Between two appends of a lane: the machines' two cores are for the cluster. */
 const thinkMs = 4;
 
