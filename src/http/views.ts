@@ -13,7 +13,7 @@ export interface ConductorView {
   /** undefined for one that is not there. */
   bundle(hash: string): Uint8Array | undefined;
   clusterStatus(): Promise<ClusterStatusAnswer>;
-  moduleStatus(name: string): Promise<ModuleStatusAnswer>;
+  moduleStatus(name: string, verify?: boolean): Promise<ModuleStatusAnswer>;
   deadLetters(moduleName: string): Promise<DeadLettersAnswer>;
   changeDeadLetters(moduleName: string, call: DeadLettersCall): Promise<DeadLettersAnswer>;
   pauseTopology(moduleName: string, topology: string, paused: boolean): Promise<void>;

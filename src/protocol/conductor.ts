@@ -139,6 +139,8 @@ export interface EngineReport {
   /** Of a replicated task group. */
   readonly replica?: ReplicaReport;
   readonly failed: string | null;
+  /** Where it was asked for: what each task group holds at an applied offset, as a hash. */
+  readonly contents?: readonly { readonly group: number; readonly applied: number; readonly hash: string }[];
 }
 
 export interface LeadersAnswer {

@@ -16,6 +16,7 @@ interface Row {
   readonly inSync: boolean;
   readonly lag: number | null;
   readonly supervisor: string;
+  readonly contents?: { readonly applied: number; readonly hash: string };
 }
 
 async function groupsOf(first: Unpacked): Promise<Row[]> {
@@ -75,4 +76,12 @@ test("workers and nodes of a replicated module are killed under load: nothing is
   await load.end();
   await load.check();
   expect(load.count).toBeGreaterThan(1_500);
+  await until("all replicas in sync", () => allInSync(first));
+  // All replicas hold the same, whoever has been killed: two groups, two hashes.
+  await until("replicas with the same contents", async () => {
+    const verified = await first.cluster.rama("taskGroupsStatus", "HopModule", "--verify", "--json");
+    expect(verified.code).toBe(0);
+    const hashes = (JSON.parse(verified.out) as Row[]).map(({ group, contents }) => `${group} ${contents?.hash}`);
+    return new Set(hashes).size === 2 && !hashes.some((hash) => hash.endsWith("undefined"));
+  });
 }, 300_000);

@@ -13,6 +13,8 @@ import { PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { withConductor } from "../conductor-client.ts";
 
+/** Workers read all that they have. */
+const verifyTimeoutMs = 70_000;
 const internalHostnames = { name: "useInternalHostnames", help: "Use the internal names of hosts." };
 
 export const destroy: Command = {
@@ -189,14 +191,17 @@ export const taskGroupsStatus: Command = {
     { name: "module", help: "The module's name." },
     { name: "instance", help: "Id of an instance; the one that serves when left out.", optional: true },
   ],
-  options: [internalHostnames],
+  options: [{ name: "verify", help: "Compare what the replicas hold: everything is read." }, internalHostnames],
   data: true,
-  example: "rama taskGroupsStatus WordCountModule",
+  example: "rama taskGroupsStatus WordCountModule --verify",
   async run(context) {
     const { parsed, print } = context;
     const [moduleName, instanceId] = parsed.positionals;
+    const verify = parsed.options["verify"] === true;
     const status = await withConductor(context, (conductor) =>
-      conductor.call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName }),
+      verify
+        ? conductor.call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName, verify }, verifyTimeoutMs)
+        : conductor.call<ModuleStatusAnswer>(MODULE_STATUS, { moduleName }),
     );
     const id = instanceId ?? status.module.readTarget;
     const instance = status.module.instances.find((i) => i.id === id);
@@ -220,6 +225,7 @@ export const taskGroupsStatus: Command = {
         host: worker?.host ?? "",
         port: worker?.groupPorts[group] ?? 0,
         state: worker?.state ?? "not started",
+        ...(verify ? { contents: contentsOf(status, workerId, group) } : {}),
       }));
     });
     rows.sort((a, b) => a.group - b.group);
@@ -236,9 +242,49 @@ export const taskGroupsStatus: Command = {
       ]);
       print.table(["group", "tasks", "worker", "state", "address", "supervisor"], cells);
     }
-    return 0;
+    if (!verify) return 0;
+    const different = groupsThatDiffer(rows);
+    if (!parsed.json) printContents(context, rows, different);
+    return different.length === 0 ? 0 : 1;
   },
 };
+
+interface ContentsRow {
+  readonly group: number;
+  readonly worker: number;
+  /** Absent: the worker did not answer, or the group did not stand still. */
+  readonly contents?: { readonly applied: number; readonly hash: string } | undefined;
+}
+
+function contentsOf({ engines }: ModuleStatusAnswer, workerId: string, group: number): ContentsRow["contents"] {
+  const own = engines.find((worker) => worker.workerId === workerId)?.engines.flatMap(({ contents }) => contents ?? []);
+  return own?.find((contents) => contents.group === group);
+}
+
+/** Those with two replicas that have applied the same entries and hold something else. */
+function groupsThatDiffer(rows: readonly ContentsRow[]): number[] {
+  const hashes = new Map<string, string>();
+  const different = new Set<number>();
+  for (const { group, contents } of rows) {
+    if (contents === undefined) continue;
+    const at = `${group} ${contents.applied}`;
+    if ((hashes.get(at) ?? contents.hash) !== contents.hash) different.add(group);
+    hashes.set(at, contents.hash);
+  }
+  return [...different];
+}
+
+function printContents({ print }: CommandContext, rows: readonly ContentsRow[], different: readonly number[]): void {
+  print.table(
+    ["group", "worker", "applied", "contents"],
+    rows.map(({ group, worker, contents }) => [group, worker, contents?.applied ?? "-", contents?.hash ?? "not known"]),
+  );
+  for (const group of different) {
+    print.out(
+      `task group ${group}: replicas that have applied the same entries hold something else; please report this`,
+    );
+  }
+}
 
 interface ReplicaRow {
   readonly role?: string;

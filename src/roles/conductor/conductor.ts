@@ -131,7 +131,7 @@ export class Conductor {
       release,
       metadata: config.get<string | undefined>("cluster.metadata") ?? null,
       clusterStatus: () => clusterStatus(view, uiPort),
-      moduleStatus: (name) => moduleStatus(platform, store, name),
+      moduleStatus: (name, verify) => moduleStatus(platform, store, name, verify),
       deadLetters: (moduleName) => deadLetters(platform, store, moduleName, { action: "list", choice: {} }),
       changeDeadLetters: (moduleName, call) => deadLetters(platform, store, moduleName, { ...call }),
       pauseTopology: async (moduleName, topology, paused) =>
@@ -228,7 +228,13 @@ function conductorCalls(
     [LAUNCH, (body) => operations.launch(checkedLaunch(body))],
     [UPDATE, (body) => operations.update(checkedUpdate(body))],
     [DESTROY, (body) => operations.destroy(field(body, "moduleName", "string") as string)],
-    [MODULE_STATUS, (body) => view.moduleStatus(field(body, "moduleName", "string") as string)],
+    [
+      MODULE_STATUS,
+      (body) => {
+        const name = field(body, "moduleName", "string") as string;
+        return view.moduleStatus(name, body["verify"] === true);
+      },
+    ],
     [CLUSTER_STATUS, () => clusterStatus(view, uiPort())],
   ]);
 }
@@ -254,7 +260,12 @@ function checkedUpdate(body: Record<string, unknown>): UpdateRequest {
   return request;
 }
 
-async function moduleStatus(platform: Platform, store: ClusterStore, name: string): Promise<ModuleStatusAnswer> {
+async function moduleStatus(
+  platform: Platform,
+  store: ClusterStore,
+  name: string,
+  verify = false,
+): Promise<ModuleStatusAnswer> {
   const { value: module } = await store.requireModule(name);
   const instances = module.instances;
   const reports = await Promise.all(instances.map((instance) => store.workers(instance.id)));
@@ -264,7 +275,7 @@ async function moduleStatus(platform: Platform, store: ClusterStore, name: strin
     module,
     objects: objects ?? null,
     workers,
-    engines: (await askWorkers(platform, workers)) as ModuleStatusAnswer["engines"],
+    engines: (await askWorkers(platform, workers, verify)) as ModuleStatusAnswer["engines"],
     groups: await groupStates(store, module),
     log: (await store.operations(name)).slice(-50),
   };

@@ -10,12 +10,19 @@ import type { DeadLetterRow, DeadLettersAnswer, DeadLettersCall, PauseTopology }
 import { DEAD_LETTERS, PAUSE_TOPOLOGY } from "../../protocol/table.ts";
 
 const timeoutMs = 1_000;
+/** With `verify` a worker reads all that it has. */
+const verifyTimeoutMs = 60_000;
 
-export async function askWorkers(platform: Platform, workers: readonly WorkerReport[]): Promise<unknown[]> {
+/** `verify`: with a hash of what each task group holds. */
+export async function askWorkers(
+  platform: Platform,
+  workers: readonly WorkerReport[],
+  verify = false,
+): Promise<unknown[]> {
   const answers = await Promise.all(
     workers
       .filter((worker) => worker.state === "running" && worker.helloPort !== 0)
-      .map((worker) => ask(platform, worker)),
+      .map((worker) => ask(platform, worker, verify)),
   );
   return answers.filter((answer) => answer !== undefined);
 }
@@ -73,7 +80,7 @@ export async function deadLettersOfWorkers(
   return { letters, count };
 }
 
-async function ask({ env, transport }: Platform, worker: WorkerReport): Promise<unknown> {
+async function ask({ env, transport }: Platform, worker: WorkerReport, verify: boolean): Promise<unknown> {
   const client = new RpcClient(
     env,
     transport,
@@ -81,7 +88,9 @@ async function ask({ env, transport }: Platform, worker: WorkerReport): Promise<
     { connectTimeoutMs: timeoutMs },
   );
   try {
-    return decodeControl(await client.call(WORKER_STATUS, encodeControl({}), timeoutMs));
+    return decodeControl(
+      await client.call(WORKER_STATUS, encodeControl({ verify }), verify ? verifyTimeoutMs : timeoutMs),
+    );
   } catch (error) {
     env.log.debug("a worker does not tell its status", { worker: worker.workerId, error: messageOf(error) });
     return undefined;

@@ -31,6 +31,8 @@ type Loaded = Extract<FromEngine, { kind: "loaded" }>;
 /** A thread that has not closed its store by then is left behind. */
 const closeTimeoutMs = 8_000;
 const answerTimeoutMs = 5_000;
+/** Everything is read. */
+const contentsTimeoutMs = 60_000;
 
 export class EngineHandle {
   readonly stuckNote: SharedArrayBuffer;
@@ -77,8 +79,10 @@ export class EngineHandle {
     if (!this.#ended) this.#thread.post(message);
   }
 
-  status(): Promise<EngineStatus> {
-    return this.#ask((request) => ({ kind: "status", request }));
+  /** `withContents`: with hashes of all that the groups hold. */
+  status(withContents = false): Promise<EngineStatus> {
+    const timeoutMs = withContents ? contentsTimeoutMs : answerTimeoutMs;
+    return this.#ask((request) => ({ kind: "status", request, withContents }), timeoutMs);
   }
 
   deadLetters(call: DeadLettersCall): Promise<DeadLettersAnswer> {
@@ -91,12 +95,12 @@ export class EngineHandle {
     if (failure !== undefined) throw failureOf(failure);
   }
 
-  #ask<T>(message: (request: number) => ToEngine): Promise<T> {
+  #ask<T>(message: (request: number) => ToEngine, timeoutMs = answerTimeoutMs): Promise<T> {
     return new Promise((resolve, reject) => {
       const request = this.#nextRequest++;
-      const timer = this.#env.setTimer(answerTimeoutMs, () => {
+      const timer = this.#env.setTimer(timeoutMs, () => {
         this.#requests.delete(request);
-        reject(new RamaError("TIMEOUT", `an engine thread did not answer within ${answerTimeoutMs} ms`));
+        reject(new RamaError("TIMEOUT", `an engine thread did not answer within ${timeoutMs} ms`));
       });
       this.#requests.set(request, (answer) => {
         timer.cancel();

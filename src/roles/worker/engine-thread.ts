@@ -100,7 +100,7 @@ export class EngineThread {
         else this.#host?.engine.resumeTopology(message.topology);
         return;
       case "status":
-        this.#env.spawn("status", () => this.#status(message.request));
+        this.#env.spawn("status", () => this.#status(message.request, message.withContents));
         return;
       case "deadLetters":
         this.#env.spawn("dead letters", () => this.#deadLetters(message.request, message.call));
@@ -126,8 +126,8 @@ export class EngineThread {
     if (moved && this.#replica !== undefined) this.#replica.host.engine.peerLost();
   }
 
-  async #status(request: number): Promise<void> {
-    const status = await this.#host?.engine.statusWithSizes();
+  async #status(request: number, withContents: boolean): Promise<void> {
+    const status = await this.#host?.engine.statusWithSizes(withContents);
     if (status !== undefined) this.#options.send({ kind: "status", request, status });
   }
 

@@ -31,7 +31,7 @@ export type ToEngine =
   | { readonly kind: "groups"; readonly groups: readonly GroupAddress[] }
   | { readonly kind: "options"; readonly settings: readonly OptionSetting[] }
   | { readonly kind: "pause"; readonly topology: string; readonly paused: boolean }
-  | { readonly kind: "status"; readonly request: number }
+  | { readonly kind: "status"; readonly request: number; readonly withContents: boolean }
   | { readonly kind: "deadLetters"; readonly request: number; readonly call: DeadLettersCall }
   /** A replica: what the metastore says of its group. */
   | {

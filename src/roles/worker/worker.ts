@@ -121,7 +121,7 @@ export class Worker {
       new Map<number, ControlHandler>([
         [GET_VERSION, () => ({ release, protocol: PROTOCOL_VERSION, role: "worker" }) satisfies VersionAnswer],
         [GET_ROUTES, () => this.#routes()],
-        [WORKER_STATUS, () => this.#status()],
+        [WORKER_STATUS, (body) => this.#status(body["verify"] === true)],
         [SET_WORKER_OPTIONS, (body) => this.#setOptions(checkedSettings(body))],
         [DEAD_LETTERS, (body) => this.#deadLetters(checkedDeadLetters(body))],
         [RESIGN_LEADER, (body) => this.#resign(field(body, "group", "number") as number, body)],
@@ -261,9 +261,9 @@ export class Worker {
     return moduleRoutes(instanceInfo(this.#options.assignment), objects, this.#groups, this.#routesVersion);
   }
 
-  async #status(): Promise<unknown> {
+  async #status(withContents: boolean): Promise<unknown> {
     const { workerId, instanceId } = this.#options.assignment;
-    const statuses = await Promise.all(this.#engines.map((engine) => engine.status()));
+    const statuses = await Promise.all(this.#engines.map((engine) => engine.status(withContents)));
     const engines = statuses.map((status) => ({
       ...status,
       topologies: status.topologies.map((topology) => ({
