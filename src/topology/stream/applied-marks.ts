@@ -66,10 +66,10 @@ export class AppliedMarks {
 
   /**
    * An event of a run that has long been done with, from a leader that was stopped while it was about to send it: its record has run again since, and its marks are pruned.
-   * `low` is what the event's sender knew when it sent it: a dead letter that runs again comes from one that knows.
+   * `low` is what the event's sender knew when it sent it; 0: nothing, as with dead letters that run again and with events of events.
    */
   isOutdated(origin: RecordOrigin, low: number): boolean {
-    return low <= origin.offset && origin.offset < (this.#lows.get(partitionOf(origin)) ?? 0);
+    return low > 0 && low <= origin.offset && origin.offset < (this.#lows.get(partitionOf(origin)) ?? 0);
   }
 
   /** For the turn's entry; `apply` makes them durable knowledge. */

@@ -484,7 +484,8 @@ export class StreamTopology implements TopologyRuntime, TreeOwner, RemoteOwner {
     const ref = tree.leave();
     const { stage, task, path } = event;
     const { key, offset } = tree.origin;
-    const low = tree instanceof RecordTree ? Math.min(tree.source.low, offset) : 0;
+    // A dead letter runs again long after the others: 0 says that nothing is known.
+    const low = tree instanceof RecordTree && tree.source.low <= offset ? tree.source.low : 0;
     const leaving = { stage, task, ref, event: ref.event, origin: { key, offset, low, path } };
     this.#host.loop.after(() => this.#host.sender.event(this.topology.index, leaving, vars));
   }
