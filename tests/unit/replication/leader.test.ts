@@ -162,3 +162,22 @@ test("a group is handed over when its successor, in sync and there, has all that
   group.gone(1, true);
   expect(group.refusalOf(1)).toBe("it is not in sync");
 });
+
+test("a member that has lost what it confirmed leaves the set at once, and returns when it has it again", () => {
+  const group = leader();
+  group.joined(1, 0, 0);
+  group.joined(2, 0, 0);
+  write(group, 3);
+  group.confirmed(1, 3, 0);
+  group.confirmed(2, 3, 0);
+  expect(group.wanted(1)).toBeUndefined();
+  group.left(2, 1);
+  group.joined(2, 0, 1);
+  expect(group.committed).toBe(3);
+  expect(group.wanted(1)).toEqual([0, 1]);
+  group.asked([0, 1]);
+  group.decided([0, 1], 2);
+  group.sent(2, 3);
+  group.confirmed(2, 3, 3);
+  expect(group.wanted(3)).toEqual([0, 1, 2]);
+});
