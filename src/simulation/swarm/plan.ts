@@ -89,11 +89,16 @@ const weights: Partial<Record<FaultKind, number>> = {
 
 export function planOf(seed: number, options: PlanOptions): Plan {
   const chance = new Chance(seed);
-  const nodes = chance.of([1, 1, 2, 2, 3]);
+  const replicas = replicasOf(seed);
+  const drawn = chance.of([1, 1, 2, 2, 3]);
+  const nodes = Math.max(drawn, replicas.nodes);
   const launch = (): SimulatedLaunch => {
     const tasks = chance.of([1, 2, 4, 8]);
     const threads = chance.int(1, tasks);
-    return { tasks, threads, workers: chance.int(1, Math.min(threads, nodes * 2)) };
+    const workers = chance.int(1, Math.min(threads, drawn * 2));
+    return replicas.factor === 1
+      ? { tasks, threads, workers }
+      : { tasks, threads, workers: Math.min(workers, 2), replicationFactor: replicas.factor };
   };
   const modules = chance.of(["ledger", "bank", "both", "both"]);
   const { chaosMs } = options;
@@ -116,6 +121,14 @@ export function planOf(seed: number, options: PlanOptions): Plan {
     chaosMs,
     faults: faultsOf(chance, options),
   };
+}
+
+/** Every second seed has replicas; drawn apart, so that the others are what they were. */
+function replicasOf(seed: number): { readonly factor: number; readonly nodes: number } {
+  const chance = new Chance(seed ^ 0x5e9_1ca5);
+  if (chance.maybe(0.5)) return { factor: 1, nodes: 1 };
+  const factor = chance.of([2, 3, 3]);
+  return { factor, nodes: factor + (chance.maybe(0.25) ? 1 : 0) };
 }
 
 /** Settings that make rare things happen: small files, short timeouts, few ports. */

@@ -1,5 +1,6 @@
 // Makes a failing plan smaller: fewer faults, fewer clients, fewer operations, as long as it still fails. How it fails may change on the way; the smallest that fails
 // at all is the one to look at.
+import type { SimulatedLaunch } from "../cluster.ts";
 import type { Plan } from "./plan.ts";
 import { type RunResult, runPlan } from "./run.ts";
 
@@ -45,6 +46,20 @@ const simplifications: readonly ((plan: Plan) => Plan | undefined)[] = [
   (plan) => (plan.ledger !== undefined && plan.bank !== undefined ? { ...plan, ledger: undefined } : undefined),
   (plan) => (plan.clients > 1 ? { ...plan, clients: 1 } : undefined),
   (plan) => (plan.width > 1 ? { ...plan, width: 1 } : undefined),
-  (plan) => (plan.nodes > 1 ? { ...plan, nodes: 1 } : undefined),
+  (plan) => (plan.ledger !== undefined && plan.audit !== undefined ? { ...plan, audit: undefined } : undefined),
+  (plan) => (factorOf(plan) > 1 ? withFactor(plan, 1) : undefined),
+  (plan) => (factorOf(plan) > 2 ? withFactor(plan, 2) : undefined),
+  (plan) => (plan.nodes > factorOf(plan) ? { ...plan, nodes: factorOf(plan) } : undefined),
   (plan) => (plan.keys > 1 ? { ...plan, keys: 1 } : undefined),
 ];
+
+/** Without so many nodes nothing is launched, which is another failure. */
+function factorOf(plan: Plan): number {
+  const launches = [plan.ledger, plan.bank, plan.audit];
+  return Math.max(1, ...launches.map((launch) => launch?.replicationFactor ?? 1));
+}
+
+function withFactor(plan: Plan, replicationFactor: number): Plan {
+  const reduced = (launch: SimulatedLaunch | undefined) => launch && { ...launch, replicationFactor };
+  return { ...plan, ledger: reduced(plan.ledger), bank: reduced(plan.bank), audit: reduced(plan.audit) };
+}
