@@ -99,6 +99,36 @@ test("when the other engine has lost something, records run again at once and th
   expect(all).toEqual(Object.fromEntries([..."abcdefgh"].map((word) => [word, 1])));
 });
 
+test("a dead letter that failed on the other engine is processed there when it is run again, long after the records behind it", async () => {
+  const bad = { now: true };
+  const module = handModule({
+    depots: [{}],
+    pstates: [{ topology: 0 }],
+    topologies: [
+      {
+        name: "hop",
+        sources: [{ on: 0, deadLetterAfter: 2 }],
+        stages: [
+          stage("go", (x, [word]) => x.send(1, 1, [word])),
+          stage("count", (x, [word]) => {
+            count(x, 0, word);
+            if (bad.now && word === "x") throw new Error("bad");
+          }),
+        ],
+      },
+    ],
+  });
+  const engines = await two(module, undefined, { "topology.stream.retry.backoff.millis": 1 });
+  await append(engines[0]!, 0, ["x"], { level: "appendAck" });
+  await until("it is set aside", () => engines[0]!.deadLetters().length === 1);
+  // The other engine hears that the source has gone on.
+  for (let i = 0; i < 20; i++) await append(engines[0]!, 0, ["y"]);
+  bad.now = false;
+  expect(await engines[0]!.changeDeadLetters("retry", {})).toBe(1);
+  await until("it is processed", () => engines[0]!.deadLetters().length === 0);
+  expect(await entries(engines[1]!, 1)).toEqual({ x: 1, y: 20 });
+});
+
 test("a value that cannot travel fails its record, not the engine", async () => {
   const module = handModule({
     depots: [{}],
