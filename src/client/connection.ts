@@ -44,7 +44,7 @@ export interface ConnectionOptions {
   readonly hello: Uint8Array;
   readonly connectTimeoutMs: number;
   readonly onClosed: (connection: EngineConnection) => void;
-  /** Requests wait, and nothing has come for `silentMs`; told again while it stays so. */
+  /** Requests wait, and nothing has come for `silentMs`; told again while it stays so, several times a second at first. */
   readonly onSilent: (connection: EngineConnection) => void;
 }
 
@@ -73,6 +73,8 @@ export class EngineConnection {
   /** Something has come since the last sweep. */
   #heard = false;
   #quietSinceMs = 0;
+  /** When silence was last told of. */
+  #toldAtMs = 0;
   #settleOpened!: { resolve: () => void; reject: (error: RamaError) => void };
 
   constructor(options: ConnectionOptions) {
@@ -278,10 +280,14 @@ export class EngineConnection {
   }
 
   #watchSilence(now: number): void {
-    const isSilent = !this.#heard && now - this.#quietSinceMs >= silentMs;
-    if (this.#heard || isSilent) this.#quietSinceMs = now;
+    if (this.#heard) this.#quietSinceMs = now;
     this.#heard = false;
-    if (isSilent) this.#options.onSilent(this);
+    const quietMs = now - this.#quietSinceMs;
+    if (quietMs < silentMs) this.#toldAtMs = 0;
+    else if (now - this.#toldAtMs >= quietMs / 8) {
+      this.#toldAtMs = now;
+      this.#options.onSilent(this);
+    }
   }
 }
 
