@@ -206,12 +206,18 @@ export function isRouteTrouble(error: RamaError): boolean {
 }
 
 /**
- * Waits between tries: 10, 20, then 40 ms for as long as a restart or an update's hand-over takes, then doubling to one second; each with a random part so that clients
- * do not come in step.
+ * Waits between tries: 10, 20, then 40 ms for as long as a restart or an update's hand-over takes, 240 ms at most for as long as the session of a dead leader lives, then
+ * up to one second; each with a random part so that clients do not come in step.
  */
 export function backOffMs(env: Env, tries: number): number {
-  const full = tries < quickTries ? 10 * 2 ** Math.min(tries, 2) : Math.min(1000, 40 * 2 ** (tries - quickTries + 1));
-  return full * (0.5 + env.random() / 2);
+  return fullBackOffMs(tries) * (0.5 + env.random() / 2);
+}
+
+function fullBackOffMs(tries: number): number {
+  if (tries < quickTries) return 10 * 2 ** Math.min(tries, 2);
+  return tries < sessionTries ? Math.min(240, 40 * 2 ** (tries - quickTries + 1)) : 1000;
 }
 
 const quickTries = 12;
+/** Seven seconds of tries, about. */
+const sessionTries = 48;
