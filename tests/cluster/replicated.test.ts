@@ -271,7 +271,8 @@ test("a follower whose disk fails for a while leaves the set and returns by itse
           throw new RamaError(code, `${path}: the disk is in trouble`, { path });
       },
     };
-    await depot.append("x");
+    // Some of them go to that group.
+    await Promise.all(Array.from({ length: 8 }, (_, i) => depot.append(`x${i}`)));
     await until("the follower to leave the set", () => inSync(0) === 1);
     expect(inSync(1)).toBe(2);
     await Promise.all(Array.from({ length: 20 }, (_, i) => depot.append(`y${i}`)));
