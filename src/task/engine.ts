@@ -1,6 +1,7 @@
 // One engine: the task groups that one thread carries, over one store. Everything that reaches them comes through here - appends, reads, invokes, events of other
 // engines - and becomes a job of the turn (commit-loop.ts). What topologies do with it is theirs (topology-runtime.ts).
 import { type Mirrors, openMirrors } from "../client/mirrors.ts";
+import { endsWithin } from "../base/ends-within.ts";
 import { messageOf, RamaError } from "../base/errors.ts";
 import { Background } from "./background.ts";
 import { CommitLoop } from "./commit-loop.ts";
@@ -470,7 +471,7 @@ export class Engine implements EventReceiver {
   /** With other replicas it may be that nothing can be committed any more. */
   async #drainedOrLate(): Promise<void> {
     if (this.#store.replicated === undefined) await this.drained();
-    else if (this.#core.leads) await Promise.race([this.drained(), this.#options.env.sleep(drainMs)]);
+    else if (this.#core.leads) await endsWithin(this.#options.env, this.drained(), drainMs);
   }
 
   /** Ahead of `close`, while reads go on and whatever runs runs on: what is applied by now is flushed. Nothing is lost when it fails. */

@@ -1,6 +1,7 @@
 // Carries out what `cluster/lifecycle` decides: reads a module's record and what its workers report, takes the next step, and does so again until the operation is at
 // rest. All state stands in the metastore: a restarted conductor finds operations under way and goes on with them.
 import type { Env } from "../../base/env.ts";
+import { endsWithin } from "../../base/ends-within.ts";
 import { messageOf, RamaError } from "../../base/errors.ts";
 import { assign, checkParallelism } from "../../cluster/assignment.ts";
 import type { LeaderSwitch } from "../../cluster/leader-balance.ts";
@@ -153,10 +154,7 @@ export class Operations {
       if (record.state !== "[:destroying]") await store.updateModule(destroying(record, env.now()), version);
       await store.log({ atMs: env.now(), module: moduleName, operation: "destroy", text: "begun" });
     });
-    const waited = await Promise.race([
-      this.#drive(moduleName).then(() => true),
-      env.sleep(destroyWaitMs).then(() => false),
-    ]);
+    const waited = await endsWithin(env, this.#drive(moduleName), destroyWaitMs);
     if (!waited) {
       throw new RamaError(
         "TIMEOUT",
