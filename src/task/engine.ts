@@ -37,7 +37,7 @@ import type { Replica } from "../replication/replica.ts";
 import type { ReplicatedEngine } from "./replicated-engine.ts";
 import { sealTurn } from "./turn-seal.ts";
 
-/** An engine with replicas that closes waits so long for its last entries to be committed. */
+/** An engine with replicas that closes waits so long for its last entries: it may be that nothing can be committed any more. */
 const drainMs = 2_000;
 
 export class Engine implements EventReceiver {
@@ -468,7 +468,6 @@ export class Engine implements EventReceiver {
     await this.#store.close();
   }
 
-  /** With other replicas it may be that nothing can be committed any more. */
   async #drainedOrLate(): Promise<void> {
     if (this.#store.replicated === undefined) await this.drained();
     else if (this.#core.leads) await endsWithin(this.#options.env, this.drained(), drainMs);
