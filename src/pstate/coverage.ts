@@ -11,6 +11,8 @@ export class Coverage {
   readonly #tos: string[] = [];
   /** Everything is in memory: a key without a node is absent. */
   complete: boolean;
+  /** Grows with each change. */
+  version = 0;
 
   constructor(complete: boolean) {
     this.complete = complete;
@@ -56,6 +58,7 @@ export class Coverage {
 
   add(from: string, to: string): void {
     if (from >= to) return;
+    this.version++;
     let first = this.#find(from);
     if (first < 0 || this.#tos[first]! < from) first++;
     let last = first;
@@ -80,6 +83,7 @@ export class Coverage {
   cut(at: string): void {
     const i = this.#find(at);
     if (i < 0 || this.#tos[i]! <= at) return;
+    this.version++;
     this.complete = false;
     const [from, to] = [this.#froms[i]!, this.#tos[i]!];
     const after = `${at}\0`;
@@ -91,6 +95,7 @@ export class Coverage {
   }
 
   clear(): void {
+    this.version++;
     this.#froms.length = 0;
     this.#tos.length = 0;
     this.complete = false;

@@ -41,6 +41,10 @@ export class Structure {
   migrates = false;
   meta: Node | undefined = undefined;
   readonly coverage: Coverage;
+  // What `covers` has said last.
+  #coversKey: unknown = undefined;
+  #coversVersion = -1;
+  #coversIt = false;
   #children: Set<Structure> | undefined;
   index: SortedIndex<Node> | undefined = undefined;
   /** Of the cache. */
@@ -112,10 +116,17 @@ export class Structure {
     return this.#byKey.get(key);
   }
 
-  /** A key of it (normal) without a node is absent. */
+  /** A key of it (normal) without a node is absent. A key that is new is looked for before it is written: the answer is kept for that. */
   covers(key: unknown): boolean {
     const { coverage } = this;
-    return coverage.complete || (!coverage.empty && key !== undefined && coverage.contains(latin1Of(encodeKey(key))));
+    if (coverage.complete) return true;
+    if (coverage.empty || key === undefined) return false;
+    if (key !== this.#coversKey || typeof key === "object" || coverage.version !== this.#coversVersion) {
+      this.#coversKey = key;
+      this.#coversVersion = coverage.version;
+      this.#coversIt = coverage.contains(latin1Of(encodeKey(key)));
+    }
+    return this.#coversIt;
   }
 
   /** The node, made when it is not in memory. Its values may be UNKNOWN. */
