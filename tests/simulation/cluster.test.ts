@@ -69,3 +69,23 @@ test("a supervisor that was stopped together with its workers does not take its 
   expect(cluster.workers).toEqual([worker!]);
   await cluster.stop();
 });
+
+test("a module is destroyed though a node is away; what that node has goes when it is back", async () => {
+  const cluster = new SimulatedCluster({ seed: 11, nodes: 2 });
+  cluster.start();
+  await cluster.complete(cluster.launch(LedgerModule, { tasks: 4, threads: 4, workers: 2 }));
+  cluster.powerCut("node-2");
+  await cluster.complete(cluster.destroy("Ledger"));
+  // The name is free again.
+  await cluster.complete(cluster.launch(LedgerModule, { tasks: 2, threads: 1 }));
+  await cluster.complete(cluster.destroy("Ledger"));
+  cluster.powerOn("node-2");
+  await cluster.run(20_000);
+  expect(cluster.workers).toEqual([]);
+  for (const node of cluster.nodes) {
+    const { disk } = cluster.world.host(node);
+    for (const dir of ["workers", "data"]) expect(disk.list(`/rama/local-rama-data/supervisor/${dir}`)).toEqual([]);
+  }
+  expect(cluster.world.failures).toEqual([]);
+  await cluster.stop();
+});

@@ -4,14 +4,21 @@
 //   launch    [:launching-starting-workers] ── all workers running ──▶ [:running]
 //                       └── a worker failed, or time is up ──▶ assignments removed, workers gone ──▶ record removed, error to the caller
 //   destroy   [:running] ──▶ [:destroying] ── all workers gone ──▶ record removed
+//
+// A node that is away does not hold up the end of a module for ever: its supervisor stops and deletes what has no task any more as soon as it is back.
 import type { ModuleRecord, WorkerReport } from "../../protocol/cluster-records.ts";
 
 export interface Observed {
   readonly nowMs: number;
   /** By worker index; absent: nothing reported (yet, or any more). */
   readonly workers: ReadonlyMap<number, WorkerReport>;
+  /** Of the supervisors that are there. */
+  readonly supervisors: ReadonlySet<string>;
   readonly launchTimeoutMs: number;
 }
+
+/** How long a module's end waits for workers whose supervisor is not there: longer than one takes that is started again. */
+const awayMs = 30_000;
 
 export type Step =
   | { readonly kind: "wait" }
@@ -28,10 +35,22 @@ export function nextStep(record: ModuleRecord, observed: Observed): Step {
       return launchStep(record, observed);
     case "[:launch-failed]":
     case "[:destroying]":
-      return observed.workers.size === 0 ? { kind: "remove", note: record.error ?? "destroyed" } : wait;
+      return endStep(record, observed);
     default:
       return wait;
   }
+}
+
+function endStep(record: ModuleRecord, { nowMs, workers, supervisors }: Observed): Step {
+  const note = record.error ?? "destroyed";
+  if (workers.size === 0) return { kind: "remove", note };
+  const nodes = new Set([...workers.values()].map(({ supervisorId }) => supervisorId));
+  const isLeft = [...nodes].some((id) => supervisors.has(id));
+  if (isLeft || nowMs - record.stateSinceMs < awayMs) return wait;
+  return {
+    kind: "remove",
+    note: `${note}; away are supervisors ${[...nodes].join(", ")}, which delete their part when they are back`,
+  };
 }
 
 function launchStep(record: ModuleRecord, observed: Observed): Step {

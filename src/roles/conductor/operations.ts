@@ -288,7 +288,9 @@ export class Operations {
     // Repeated at every step, since the conductor may have died between writing the state and doing this.
     if (record.state !== "[:launching-starting-workers]") await store.withdrawAssignments(record);
     const workers = await this.#reports(record);
-    const step = nextStep(record, { nowMs: this.#stateNowMs(record), workers: anyOf(workers), launchTimeoutMs });
+    const supervisors = new Set((await store.supervisors()).map(({ id }) => id));
+    const nowMs = this.#stateNowMs(record);
+    const step = nextStep(record, { nowMs, workers: anyOf(workers), supervisors, launchTimeoutMs });
     if (step.kind === "wait") return false;
     const operation = record.state === "[:launching-starting-workers]" ? "launch" : "destroy";
     if (step.kind === "remove") {
@@ -366,7 +368,9 @@ export class Operations {
   }
 }
 
-/** Of all instances as one: whether anything is left of a module. */
+/** Of all instances as one; where there are several, the numbers tell nothing. */
 function anyOf(workers: ReadonlyMap<string, ReadonlyMap<number, WorkerReport>>): ReadonlyMap<number, WorkerReport> {
-  return new Map([...workers.values()].flatMap((reports) => [...reports]));
+  const [first, ...more] = workers.values();
+  if (first !== undefined && more.every(({ size }) => size === 0)) return first;
+  return new Map([...workers.values()].flatMap((reports) => [...reports.values()]).map((report, i) => [i, report]));
 }

@@ -52,7 +52,7 @@ function observed(states: readonly (WorkerState | undefined)[], change: Partial<
           ],
         ],
   );
-  return { nowMs: 2000, workers: new Map(reports), launchTimeoutMs: 90_000, ...change };
+  return { nowMs: 2000, workers: new Map(reports), supervisors: new Set(["s"]), launchTimeoutMs: 90_000, ...change };
 }
 
 const launching = record("[:launching-starting-workers]");
@@ -94,6 +94,15 @@ test("a destroyed module is removed only when its workers are gone", () => {
   expect(ending.stateSinceMs).toBe(5000);
   expect(nextStep(ending, observed(["running"])).kind).toBe("wait");
   expect(nextStep(ending, observed([]))).toEqual({ kind: "remove", note: "destroyed" });
+});
+
+test("a node that is away holds up the end of a module for half a minute, no longer", () => {
+  const ending = destroying(record("[:running]"), 5000);
+  const away = { supervisors: new Set(["other"]) };
+  expect(nextStep(ending, observed(["running"], { nowMs: 34_999, ...away })).kind).toBe("wait");
+  const note = "destroyed; away are supervisors s, which delete their part when they are back";
+  expect(nextStep(ending, observed(["running"], { nowMs: 35_000, ...away }))).toEqual({ kind: "remove", note });
+  expect(nextStep(ending, observed(["running"], { nowMs: 900_000 })).kind).toBe("wait");
 });
 
 test("nothing undoes a running module, whatever its workers report", () => {
