@@ -274,6 +274,67 @@ export const mutations: readonly Mutation[] = [
     find: "    this.#requests.checkInstance(hello.moduleInstanceId);\n",
     put: "",
   },
+  {
+    name: "a follower leaves out an entry now and then",
+    file: "src/replication/replica.ts",
+    find: "this.#unapplied.applyUpTo(offset, (entry, at) => application.apply(entry, at))",
+    put: "this.#unapplied.applyUpTo(offset, (entry, at) => (at % 20 === 19 ? undefined : application.apply(entry, at)))",
+  },
+  {
+    name: "a follower leaves out the PState writes of a turn now and then",
+    kinds: "slow network,slow syncs",
+    file: "src/task/replicated-engine.ts",
+    find: "else if (kind === TURN) {\n      applySections(payload, pstates, {",
+    put: "else if (kind === TURN) {\n      applySections(payload, payload.length % 7 === 0 ? ({ applyWrites() {} } as never) : pstates, {",
+  },
+  {
+    name: "the leader commits before the in-sync set has it on disk",
+    file: "src/replication/leader.ts",
+    find: "      if (durable < committed) committed = durable;\n",
+    put: "      void durable;\n",
+  },
+  {
+    name: "a follower listens to a leader of an earlier epoch",
+    file: "src/replication/follower.ts",
+    find: "    if (epoch < this.#epoch) return false;\n",
+    put: "",
+  },
+  {
+    name: "a follower confirms more than is on its disk",
+    file: "src/replication/replica.ts",
+    find: "this.#upstream?.confirm(this.#follower.durable);",
+    put: "this.#upstream?.confirm(this.#follower.end);",
+  },
+  {
+    name: "a replica that was started again leads in its former epoch",
+    file: "src/replication/replica.ts",
+    find: "if (record.leader === self && record.leaderLife === life) this.#lead(record);",
+    put: "if (record.leader === self && life !== null) this.#lead(record);",
+  },
+  {
+    name: "an election does not mind another one",
+    file: "src/replication/group-watch.ts",
+    find: '{ kind: "set", path, data: toNode(next), expectedVersion },',
+    put: '{ kind: "set", path, data: toNode(next) },',
+  },
+  {
+    name: "a leader that was succeeded goes on",
+    file: "src/replication/replica.ts",
+    find: "if (record.epoch > leader.epoch) {",
+    put: "if (false as boolean) {",
+  },
+  {
+    name: "reads are answered without a lease",
+    file: "src/replication/read-gate.ts",
+    find: "return nowMs < this.#leaseUntilMs;",
+    put: "return true;",
+  },
+  {
+    name: "entries that are taken back come again after a restart",
+    file: "src/replication/replica.ts",
+    find: "    this.#log.append(KIND_CUT, group, session.epoch, common, []);\n",
+    put: "",
+  },
 ];
 
 export function mutated(text: string, { name, find, put }: Mutation): string {

@@ -210,7 +210,7 @@ export class Replica implements StoreLog {
   }
 
   #lead(record: GroupRecord): void {
-    const { env, self, group, minInSync, maxLagMs } = this.#options;
+    const { env, self, group, dataId: data, minInSync, maxLagMs } = this.#options;
     const { epoch, members, inSync } = record;
     this.#follower.greeted(epoch);
     this.#upstream?.close("this replica leads");
@@ -235,7 +235,7 @@ export class Replica implements StoreLog {
       maxLagMs: maxLagMs(),
       nowMs: env.monotonicMs(),
     });
-    env.log.info("a task group has a new leader: this replica", { group, epoch, member: self, end: this.#runs.end });
+    env.log.info("a task group has a new leader: this replica", { group, epoch, member: self, end: from + 1, data });
     this.#keeper = new InSyncKeeper({
       ...this.#options,
       leader: this.#leader,

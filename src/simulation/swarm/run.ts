@@ -21,6 +21,8 @@ import {
   userCode,
 } from "./modules.ts";
 import type { Plan } from "./plan.ts";
+import { ReplicaOracles } from "./replica-oracles.ts";
+import { replicasUnlike, watchReplicas } from "./replicas.ts";
 
 export interface RunResult {
   readonly seed: number;
@@ -69,18 +71,25 @@ class Run {
   readonly cluster: SimulatedCluster;
   readonly history = new History();
   readonly load: Load;
+  readonly #replicas = new ReplicaOracles();
   readonly #plan: Plan;
   readonly #faults: Faults;
   #updates = 0;
   #corruptionTold = 0;
   #scratch: Promise<void> = Promise.resolve();
   #scratchIsThere = false;
+  #isLoadOver = false;
 
   constructor(plan: Plan, options: RunOptions) {
     const { seed, nodes, settings, networkMs, syncMs } = plan;
     this.#plan = plan;
     const sink = (line: string) => {
       if (line.includes("STORE_CORRUPT")) this.#corruptionTold++;
+      try {
+        this.#replicas.line(line);
+      } catch (error) {
+        this.load.violations.push(error);
+      }
       options.sink?.(line);
     };
     this.cluster = new SimulatedCluster({ seed, nodes, settings, networkMs, syncMs, ...options, sink });
@@ -108,14 +117,18 @@ class Run {
     if (!plan.launchUnderFaults) await cluster.complete(launched, 120_000);
     this.#faults.schedule(plan.faults);
     load.begin();
+    const watches = this.#replicated.map((name) => this.#watch(name));
     await this.#run(plan.chaosMs);
     this.#faults.heal();
     if (plan.launchUnderFaults) await cluster.complete(launched, healMs);
     load.end();
+    this.#isLoadOver = true;
+    await cluster.complete(Promise.all(watches), healMs);
     await this.#until("the clients' calls to end", () => load.isIdle);
     const checker = await cluster.complete(cluster.client());
     if (plan.ledger !== undefined) await this.#checkLedger(checker);
     if (plan.bank !== undefined) await this.#checkBank(checker);
+    for (const name of this.#replicated) await this.#checkReplicas(name);
     await this.#checkNothingLeft();
     this.#checkNow();
     const left = await cluster.stop();
@@ -144,6 +157,22 @@ class Run {
       if (env.monotonicMs() > deadlineMs)
         throw new Stalled(`waited ${healMs / 1000} s after healing for ${what} ${present()}`);
       await this.#run(100);
+    }
+  }
+
+  /** Modules with replicas. */
+  get #replicated(): string[] {
+    const { ledger, bank, audit } = this.#plan;
+    return Object.entries({ Ledger: ledger, Bank: bank, Audit: audit })
+      .filter(([, launch]) => (launch?.replicationFactor ?? 1) > 1)
+      .map(([name]) => name);
+  }
+
+  async #watch(name: string): Promise<void> {
+    try {
+      await watchReplicas(this.cluster, this.#replicas, name, () => this.#isBroken || this.#isLoadOver);
+    } catch (error) {
+      this.load.violations.push(error);
     }
   }
 
@@ -310,6 +339,19 @@ class Run {
         () => state.get() === value || state.getStatus() === "TERMINATED_UNGRACEFULLY",
       );
     }
+  }
+
+  async #checkReplicas(name: string): Promise<void> {
+    let unlike = "";
+    await this.#until(
+      `the replicas of ${name} to be level`,
+      async () => {
+        unlike = await this.#ask(() => replicasUnlike(this.cluster, this.#replicas, name));
+        return unlike === "";
+      },
+      () => unlike,
+    );
+    this.cluster.world.count("replicas compared");
   }
 
   async #checkBank(checker: SimulatedClient): Promise<void> {
