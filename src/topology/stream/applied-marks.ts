@@ -6,7 +6,8 @@
 // of the log. An event that finds its mark runs once more for what it sends, and its writes are taken back.
 // A partition's start task tells with every event below which offset all is done for good (`low`): marks below go. What is remembered is therefore what is
 // under way. Code that decides differently when it runs again (random, clock, what it reads) is applied at least once, as in the reference.
-//   list  := count, (key u32 | task varint | offset varint | path u32)*          in a turn's entry and, whole, in the Kv
+//   list  := count, (key u32 | task varint | offset varint | path u32)*, count, (key u32 | task varint | low varint)*          in a turn's entry and, whole, in the Kv
+// The lows of a turn's entry are those that have grown since the entry of marks before: followers drop by them what their leader has dropped. The Kv's list has none.
 // `key` is a hash of topology, depot, source id and module instance: after an update nothing is taken for what it is not.
 import { KeyWriter } from "../../base/key-encoding.ts";
 import { murmur3 } from "../../base/hash.ts";
@@ -22,6 +23,19 @@ export interface RecordOrigin {
 export interface Mark {
   readonly origin: RecordOrigin;
   readonly path: number;
+}
+
+/** All records of the source partition below `low` are done for good. */
+export interface Low {
+  readonly key: number;
+  readonly task: number;
+  readonly low: number;
+}
+
+/** What one entry tells. */
+export interface MarkList {
+  readonly marks: readonly Mark[];
+  readonly lows: readonly Low[];
 }
 
 export const rootPath = 1;
@@ -44,8 +58,10 @@ export class AppliedMarks {
   readonly #partitions = new Map<number, Map<number, number | number[]>>();
   readonly #lows = new Map<number, number>();
   /** Sealed, not applied. */
-  readonly #pending: (readonly Mark[])[] = [];
+  readonly #pending: MarkList[] = [];
   #fresh: Mark[] = [];
+  /** Partitions whose low has grown since the last `take`. */
+  readonly #grown = new Set<number>();
   /** The Kv has another state. */
   dirty = false;
 
@@ -61,7 +77,7 @@ export class AppliedMarks {
     const paths = this.#partitions.get(partitionOf(origin))?.get(origin.offset);
     if (paths !== undefined && (typeof paths === "number" ? paths === path : paths.includes(path))) return true;
     if (this.#pending.length === 0 && this.#fresh.length === 0) return false;
-    return this.#pending.some((marks) => contains(marks, origin, path)) || contains(this.#fresh, origin, path);
+    return this.#pending.some(({ marks }) => contains(marks, origin, path)) || contains(this.#fresh, origin, path);
   }
 
   /**
@@ -73,17 +89,21 @@ export class AppliedMarks {
   }
 
   /** For the turn's entry; `apply` makes them durable knowledge. */
-  take(): readonly Mark[] {
-    const marks = this.#fresh;
+  take(): MarkList {
+    const lows: Low[] = [];
+    for (const partition of this.#grown) lows.push({ ...placeOf(partition), low: this.#lows.get(partition)! });
+    this.#grown.clear();
+    const list = { marks: this.#fresh, lows };
     this.#fresh = [];
-    this.#pending.push(marks);
-    return marks;
+    this.#pending.push(list);
+    return list;
   }
 
-  apply(marks: readonly Mark[]): void {
-    const at = this.#pending.indexOf(marks);
+  apply(list: MarkList): void {
+    const at = this.#pending.indexOf(list);
     if (at >= 0) this.#pending.splice(at, 1);
-    for (const { origin, path } of marks) this.#add(origin, path);
+    for (const { origin, path } of list.marks) this.#add(origin, path);
+    for (const { key, task, low } of list.lows) this.#drop(key * taskSpan + task, low);
     this.dirty = true;
   }
 
@@ -105,27 +125,33 @@ export class AppliedMarks {
   /** Records of the partition below `low` never run again. */
   prune(key: number, task: number, low: number): void {
     const partition = key * taskSpan + task;
+    if (this.#drop(partition, low)) this.#grown.add(partition);
+  }
+
+  /** True: it has grown. */
+  #drop(partition: number, low: number): boolean {
     const known = this.#lows.get(partition) ?? 0;
-    if (low <= known) return;
+    if (low <= known) return false;
     this.#lows.set(partition, low);
     const offsets = this.#partitions.get(partition);
-    if (offsets === undefined || offsets.size === 0) return;
+    if (offsets === undefined || offsets.size === 0) return true;
     this.dirty = true;
     for (const offset of offsets.keys()) if (offset < low) offsets.delete(offset);
     if (offsets.size === 0) this.#partitions.delete(partition);
+    return true;
   }
 
   /** All that is applied. */
   encode(writer: ByteWriter): void {
     const marks: Mark[] = [];
     for (const [partition, offsets] of this.#partitions) {
-      const [key, task] = [Math.floor(partition / taskSpan), partition % taskSpan];
+      const { key, task } = placeOf(partition);
       for (const [offset, paths] of offsets) {
         for (const path of typeof paths === "number" ? [paths] : paths)
           marks.push({ origin: { key, task, offset }, path });
       }
     }
-    writeMarks(writer, marks);
+    writeMarks(writer, { marks, lows: [] });
   }
 }
 
@@ -133,6 +159,10 @@ const taskSpan = 0x1_0000;
 
 function partitionOf(origin: RecordOrigin): number {
   return origin.key * taskSpan + origin.task;
+}
+
+function placeOf(partition: number): { key: number; task: number } {
+  return { key: Math.floor(partition / taskSpan), task: partition % taskSpan };
 }
 
 function contains(marks: readonly Mark[], origin: RecordOrigin, path: number): boolean {
@@ -145,7 +175,7 @@ function contains(marks: readonly Mark[], origin: RecordOrigin, path: number): b
   );
 }
 
-export function writeMarks(writer: ByteWriter, marks: readonly Mark[]): void {
+export function writeMarks(writer: ByteWriter, { marks, lows }: MarkList): void {
   writer.varint(marks.length);
   for (const { origin, path } of marks) {
     writer.u32(origin.key);
@@ -153,13 +183,24 @@ export function writeMarks(writer: ByteWriter, marks: readonly Mark[]): void {
     writer.varint(origin.offset);
     writer.u32(path);
   }
+  writer.varint(lows.length);
+  for (const { key, task, low } of lows) {
+    writer.u32(key);
+    writer.varint(task);
+    writer.varint(low);
+  }
 }
 
-export function readMarks(reader: ByteReader): Mark[] {
+/** The reader ends with the list; one of an earlier release has no lows. */
+export function readMarks(reader: ByteReader): MarkList {
   const marks: Mark[] = [];
   for (let count = reader.varint(); count > 0; count--) {
     const origin = { key: reader.u32(), task: reader.varint(), offset: reader.varint() };
     marks.push({ origin, path: reader.u32() });
   }
-  return marks;
+  const lows: Low[] = [];
+  if (reader.pos === reader.end) return { marks, lows };
+  for (let count = reader.varint(); count > 0; count--)
+    lows.push({ key: reader.u32(), task: reader.varint(), low: reader.varint() });
+  return { marks, lows };
 }
