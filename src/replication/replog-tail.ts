@@ -12,6 +12,8 @@ export interface EntryChunk {
 
 /** Sealed chunks are kept up to this: a second of a fast leader, so that a follower that hiccups needs no files. */
 const keptBytesMax = 32 * 1024 * 1024;
+/** What a chunk weighs beside its entries: the objects, and what the allocator adds. */
+const chunkOverheadBytes = 256;
 /** A chunk is one frame: far below the limit of frames, so that a large entry still fits on top. */
 const chunkBytesMax = 1024 * 1024;
 
@@ -69,8 +71,8 @@ export class ReplogTail {
 
   #keep(chunk: EntryChunk): void {
     this.#chunks.push(chunk);
-    this.#bytes += chunk.bytes.length;
-    while (this.#bytes > this.#keptBytes && this.#chunks.length > 1) this.#bytes -= this.#chunks.shift()!.bytes.length;
+    this.#bytes += weightOf(chunk);
+    while (this.#bytes > this.#keptBytes && this.#chunks.length > 1) this.#bytes -= weightOf(this.#chunks.shift()!);
   }
 
   /** The sealed entries from `offset` on, as many as one chunk has; undefined: not here (below `start`), or none yet. */
@@ -89,7 +91,7 @@ export class ReplogTail {
 
   truncate(end: number): void {
     this.seal();
-    while (this.#chunks.length > 0 && this.#chunks.at(-1)!.from >= end) this.#bytes -= this.#chunks.pop()!.bytes.length;
+    while (this.#chunks.length > 0 && this.#chunks.at(-1)!.from >= end) this.#bytes -= weightOf(this.#chunks.pop()!);
     const last = this.#chunks.at(-1);
     if (last !== undefined && last.to > end) {
       const rest = partOf(last, end);
@@ -100,6 +102,10 @@ export class ReplogTail {
     this.#end = Math.min(this.#end, end);
     this.#openFrom = this.#end;
   }
+}
+
+function weightOf(chunk: EntryChunk): number {
+  return chunk.bytes.length + chunkOverheadBytes;
 }
 
 /** The entries of a chunk from `offset` on. */
