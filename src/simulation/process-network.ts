@@ -144,6 +144,12 @@ export class SimulatedSession implements Metastore {
     this.#watchOver();
   }
 
+  /** The process, as in the lines of its log. */
+  get owner(): string {
+    const { host, name, pid } = this.#process;
+    return `${host.name}/${name}.${pid}`;
+  }
+
   get(path: string): Promise<NodeValue | undefined> {
     return this.#ask(() => this.#inner.get(path));
   }

@@ -6,7 +6,7 @@ import { Chance } from "./chance.ts";
 import type { SimulatedClient } from "./client.ts";
 import { SimulatedCluster, type SimulatedLaunch } from "./cluster.ts";
 import { Faults } from "./swarm/faults.ts";
-import { faultKinds, faultsOf, type FaultKind, settingsOf } from "./swarm/plan.ts";
+import { faultKinds, faultsOf, type FaultKind, leaderKinds, settingsOf } from "./swarm/plan.ts";
 
 export interface SimulatedModule extends SimulatedLaunch {
   readonly module: new () => RamaModule;
@@ -61,7 +61,7 @@ export interface SimulateReport {
 }
 
 /** User code of the modules throws when its author wants it to. */
-const ownFaults = faultKinds.filter((kind) => kind !== "user code throws");
+const ownFaults = faultKinds.filter((kind) => kind !== "user code throws" && !leaderKinds.includes(kind));
 const afterwardsMs = 60_000;
 const alwaysEveryMs = 50;
 

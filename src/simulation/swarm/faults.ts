@@ -15,6 +15,8 @@ export interface FaultTargets {
   readonly update: (whom: number) => void;
   /** Launches a small module of its own, or destroys it. */
   readonly launchOrDestroy?: (() => void) | undefined;
+  /** Processes that lead a task group, as `host/name`. */
+  readonly leaders?: (() => readonly string[]) | undefined;
 }
 
 /** What user code throws while a run wants it to. */
@@ -155,6 +157,18 @@ function powerCut(faults: Faults, cluster: SimulatedCluster, name: string, forMs
   return true;
 }
 
+/** The host of a leader, from the other nodes: not from clients or the metastore. One way: it hears them, or they hear it. */
+function cutLeaderOff(faults: Faults, cluster: SimulatedCluster, { whom, whomElse, forMs }: Fault, oneWay: boolean) {
+  const leader = pick(faults.targets.leaders?.() ?? [], whom)?.split("/")[0];
+  if (leader === undefined) return false;
+  const isHeard = whomElse < 0.5;
+  const others = cluster.nodes.filter((name) => name !== leader);
+  const cuts = others.map((other) =>
+    isHeard ? faults.cut(other, leader, forMs, oneWay) : faults.cut(leader, other, forMs, oneWay),
+  );
+  return cuts.includes(true);
+}
+
 const strikes: Readonly<Record<FaultKind, Strike>> = {
   "kill worker": (_, cluster, { whom }) => kill(pick(cluster.workers, whom)),
   "kill worker at a call": (faults, cluster, fault) => killAtCall(faults, pick(cluster.workers, fault.whom), fault),
@@ -289,5 +303,13 @@ const strikes: Readonly<Record<FaultKind, Strike>> = {
   "launch and destroy": ({ targets }) => {
     targets.launchOrDestroy?.();
     return targets.launchOrDestroy !== undefined;
+  },
+  "leader cut off": (faults, cluster, fault) => cutLeaderOff(faults, cluster, fault, false),
+  "leader cut off one way": (faults, cluster, fault) => cutLeaderOff(faults, cluster, fault, true),
+  "leader's session": (faults, { world }, { whom }) => {
+    const leader = pick(faults.targets.leaders?.() ?? [], whom);
+    const sessions = [...world.sessions].filter(({ owner }) => owner === leader);
+    for (const session of sessions) session.expire();
+    return sessions.length > 0;
   },
 };

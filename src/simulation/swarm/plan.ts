@@ -33,9 +33,15 @@ export const faultKinds = [
   "user code throws",
   "module update",
   "launch and destroy",
+  "leader cut off",
+  "leader cut off one way",
+  "leader's session",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
+
+/** These aim at the leader of a task group; drawn apart, for seeds with replicas. */
+export const leaderKinds: readonly FaultKind[] = ["leader cut off", "leader cut off one way", "leader's session"];
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -119,8 +125,14 @@ export function planOf(seed: number, options: PlanOptions): Plan {
     proxies: chance.of([0, 1, 3]),
     launchUnderFaults: chance.maybe(0.25),
     chaosMs,
-    faults: faultsOf(chance, options),
+    faults: [...faultsOf(chance, options), ...(replicas.factor === 1 ? [] : leaderFaultsOf(seed, options))],
   };
+}
+
+/** In every second of these seeds; none where kinds are chosen. */
+function leaderFaultsOf(seed: number, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
+  const chance = new Chance(seed ^ 0x1ead_e45);
+  return kinds !== faultKinds || chance.maybe(0.5) ? [] : faultsOf(chance, { chaosMs, kinds: leaderKinds });
 }
 
 /** Every second seed has replicas; drawn apart, so that the others are what they were. */
@@ -148,8 +160,9 @@ export function settingsOf(chance: Chance): Record<string, unknown> {
 
 /** Faults at random times, of some of the kinds. */
 export function faultsOf(chance: Chance, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
-  const enabled = kinds.filter(() => chance.maybe(0.22));
-  if (enabled.length === 0) enabled.push(chance.of(kinds));
+  const drawn = kinds === faultKinds ? kinds.filter((kind) => !leaderKinds.includes(kind)) : kinds;
+  const enabled = drawn.filter(() => chance.maybe(0.22));
+  if (enabled.length === 0) enabled.push(chance.of(drawn));
   const everyMs = chance.of([500, 1_500, 4_000]);
   const faults: Fault[] = [];
   for (let atMs = chance.wait(everyMs); atMs < chaosMs; atMs += chance.wait(everyMs)) {

@@ -34,6 +34,11 @@ export class ReplicaOracles {
     if (process !== undefined) this.leads(`${data} group ${group}`, Number(epoch), process);
   }
 
+  /** Processes that began to lead a group and were not seen to be succeeded. */
+  get leaders(): string[] {
+    return [...this.#groups.values()].flatMap(({ leaders }) => leaders.get(Math.max(...leaders.keys())) ?? []);
+  }
+
   leads(name: string, epoch: number, process: string): void {
     const { leaders } = this.#group(name);
     const other = leaders.get(epoch);

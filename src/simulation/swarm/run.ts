@@ -99,6 +99,7 @@ class Run {
       killClient: (whom) => this.load.killClient(whom),
       update: (whom) => this.#update(whom),
       launchOrDestroy: () => this.#launchOrDestroy(),
+      leaders: () => this.#replicas.leaders,
     });
   }
 
