@@ -127,8 +127,11 @@ export class EngineThread {
   }
 
   async #status(request: number, withContents: boolean): Promise<void> {
-    const status = await this.#host?.engine.statusWithSizes(withContents);
-    if (status !== undefined) this.#options.send({ kind: "status", request, status });
+    const engine = this.#host?.engine;
+    if (engine === undefined) return;
+    // Its store may be closed meanwhile, or be in trouble: then what can be said without it.
+    const status = await engine.statusWithSizes(withContents).catch(() => engine.status());
+    this.#options.send({ kind: "status", request, status });
   }
 
   async #deadLetters(request: number, { action, choice }: DeadLettersCall): Promise<void> {

