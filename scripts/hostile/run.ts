@@ -2,6 +2,7 @@
 // descriptors are bounded, the good clients were served all the time and have lost nothing.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Chance } from "../../src/simulation/chance.ts";
 import { Path, RamaClusterManager, type RamaError } from "../../src/client.ts";
 import { release } from "../../src/base/release.ts";
 import { unpackedRelease } from "../../tests/release/built-release.ts";
@@ -92,7 +93,7 @@ export async function hostile(options: HostileOptions): Promise<HostileResult> {
   const watched = new Watched(cluster);
   const targets = await targetsOf(cluster);
   const ports = new Map<string, RaidCounts>(targets.map(({ name }) => [name, noCounts()]));
-  const random = randomOf(options.seed);
+  const { random } = new Chance(options.seed);
   const sent = () => [...ports.values()].reduce((sum, { frames }) => sum + frames, 0);
   let over = false;
   const raiders = targets.flatMap((target) =>
@@ -347,15 +348,4 @@ async function settled(watched: Watched): Promise<string[]> {
       .map((row) => `${row.name} had ${Math.round(row.rssPeakMb)} MB`),
     ...watched.dead.map((name) => `${name} has ended`),
   ];
-}
-
-function randomOf(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

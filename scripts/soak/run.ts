@@ -1,6 +1,7 @@
 // One soak: faults for a while, then calm under the same load, then the oracles. The calm part is there for the slope of the memory: a process that is killed every other
 // minute has none.
 import { RamaClusterManager } from "../../src/client.ts";
+import { Chance } from "../../src/simulation/chance.ts";
 import { SoakCluster } from "./cluster.ts";
 import { drawn, type Fault, soakFaults } from "./faults.ts";
 import { SoakLoad } from "./load.ts";
@@ -46,7 +47,7 @@ const rssMaxMb = 1_500;
 
 export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { log, seed } = options;
-  const random = randomOf(seed);
+  const { random } = new Chance(seed);
   await using cluster = await SoakCluster.start();
   if (cluster.smallDisk === undefined)
     log("no small disk: this machine does not let us mount one; disks stay as they are");
@@ -191,16 +192,4 @@ class Soak {
     }
     await ended;
   }
-}
-
-/** mulberry32 */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
