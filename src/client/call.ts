@@ -52,6 +52,7 @@ class Call<T> implements PendingRequest {
   #table: RouteTable | undefined;
   #tries = 0;
   #timer: Timer | undefined;
+  #retry: Timer | undefined;
   #lastTrouble: RamaError | undefined;
   #settled = false;
 
@@ -131,7 +132,7 @@ class Call<T> implements PendingRequest {
     this.#startTimer();
     const { env, routing } = this.#context;
     const stale = this.#table;
-    env.setTimer(backOffMs(env, this.#tries++), () => {
+    this.#retry = env.setTimer(backOffMs(env, this.#tries++), () => {
       if (!this.#settled) this.#waitFor(routing.refresh(this.#plan.moduleName, stale));
     });
   }
@@ -163,5 +164,6 @@ class Call<T> implements PendingRequest {
   #settle(): void {
     this.#settled = true;
     this.#timer?.cancel();
+    this.#retry?.cancel();
   }
 }
